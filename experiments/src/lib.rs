@@ -1,1 +1,32 @@
-//! x
+//! The bench: it asks the specimen questions, writes what it saw as CSV, and compiles a document from that.
+//!
+//! # Layout, in the order in which the data flows
+//!
+//! - [`stack`] starts and stops the private PostgreSQL, Redis, app servers and NGINX; it uses nothing else of this crate.
+//! - [`load`] offers requests and records what came back; [`probe`] reads what they cost. Gear that the steps share.
+//! - [`results`] turns rows into CSV and back, and keeps the conditions under which they were measured.
+//! - [`stats`] is pure: intervals and verdicts.
+//! - [`aggregate`] makes summaries of rows with polars; [`figures`] draws them. Both are pure.
+//! - [`steps`] are the questions: one file each, one ordered list.
+//! - [`report`] makes the PDF from `results/` alone.
+//! - [`pipeline`] is the only file that sees every room; [`cli`] is the door.
+
+pub mod stack;
+
+pub mod load;
+pub mod probe;
+
+pub mod results;
+
+pub mod stats;
+
+pub mod aggregate;
+
+pub mod figures;
+
+pub mod steps;
+
+pub mod report;
+
+pub mod cli;
+pub mod pipeline;
