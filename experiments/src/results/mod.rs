@@ -1,1 +1,17 @@
-//! To be written.
+//! Rows on disk: what was measured, as CSV, and under which conditions, as `step.json`. This room does not know what a step asks
+//! nor what a number means for the reader; it only promises that what is read is what was written, whole.
+
+mod csv;
+mod dictionary;
+mod folder;
+mod inputs;
+mod record;
+mod row;
+pub mod summary;
+
+pub use csv::{read_rows, write_rows};
+pub use dictionary::dictionary;
+pub use folder::{Damage, ResultsFolder, StepWriter};
+pub use inputs::{Inputs, changes, hash_bytes};
+pub use record::{Environment, Failure, StepRecord, TableRecord, TextRecord};
+pub use row::{Column, Row, Table, unit_of};
