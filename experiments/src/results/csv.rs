@@ -49,7 +49,7 @@ mod tests {
 
     row! {
         /// A row with every kind of cell.
-        pub struct Sample in "samples.csv" {
+        struct Sample in "samples.csv" {
             /// Text.
             name: String,
             /// Missing or a number.

@@ -58,14 +58,14 @@ pub trait Row: Serialize + DeserializeOwned {
 macro_rules! row {
     (
         $(#[doc = $meaning:literal])+
-        pub struct $name:ident in $file:literal {
+        $vis:vis struct $name:ident in $file:literal {
             $( $(#[doc = $column:literal])+ $field:ident: $type:ty, )+
         }
     ) => {
         $(#[doc = $meaning])+
         #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
         #[serde(deny_unknown_fields)]
-        pub struct $name { $( $(#[doc = $column])+ pub $field: $type, )+ }
+        $vis struct $name { $( $(#[doc = $column])+ $vis $field: $type, )+ }
 
         impl $crate::results::Row for $name {
             const TABLE: $crate::results::Table = $crate::results::Table {
@@ -105,7 +105,7 @@ mod tests {
 
     row! {
         /// One row of the test.
-        pub struct Sample in "samples.csv" {
+        struct Sample in "samples.csv" {
             /// Which arm.
             arm: String,
             /// How long,

@@ -1,1 +1,2 @@
-//! To be written.
+//! The questions.
+pub mod profile;

@@ -1,0 +1,217 @@
+//! `profiles.toml`: how much each step measures. Parsing is strict, because a misspelled key would silently change what runs.
+
+use std::{collections::BTreeMap, path::Path};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+/// The parameters of one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Seed of data, order of trials and requests.
+    pub seed: u64,
+    /// The smallest relative change that matters, in per cent.
+    pub smallest_effect_percent: f64,
+    /// Size of the blog.
+    pub data: DataParameters,
+    /// Parameters of the step `schema`.
+    pub schema: SchemaParameters,
+    /// Parameters of the step `explain`.
+    pub explain: ExplainParameters,
+    /// Parameters of the step `cache`.
+    pub cache: CacheParameters,
+    /// Parameters of the step `surge`.
+    pub surge: SurgeParameters,
+}
+
+/// Rows of the seeded blog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataParameters {
+    /// Users.
+    pub users: u32,
+    /// Posts.
+    pub posts: u32,
+    /// Comments, Zipf-distributed over the posts.
+    pub comments: u32,
+    /// Tags, Zipf-distributed over the posts.
+    pub tags: u32,
+}
+
+/// How the price of an index is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SchemaParameters {
+    /// Batches per index and table.
+    pub repeats: u32,
+    /// Posts that one batch inserts.
+    pub posts_per_batch: u32,
+    /// Comments that one batch inserts.
+    pub comments_per_batch: u32,
+}
+
+/// How often a query is executed under `EXPLAIN`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainParameters {
+    /// Executions per query and arm; the first only warms the buffers and is not counted.
+    pub repeats: u32,
+}
+
+/// How the cache levels are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheParameters {
+    /// Blocks; in each every arm is tried once.
+    pub blocks: u32,
+    /// Unmeasured seconds at the start of a trial.
+    pub warm_up_s: f64,
+    /// Measured seconds at the offered rate.
+    pub measured_s: f64,
+    /// Measured seconds without a rate, for the peak.
+    pub peak_s: f64,
+    /// Offered rate, the same for every arm.
+    pub rate_per_s: f64,
+    /// Connections that share the schedule.
+    pub users: u32,
+    /// Users of the closed loop of the peak.
+    pub peak_users: u32,
+}
+
+/// How the surge is made.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SurgeParameters {
+    /// Blocks; in each every arm is tried once.
+    pub blocks: u32,
+    /// Unmeasured seconds at the start of a trial.
+    pub warm_up_s: f64,
+    /// Measured seconds before the surge.
+    pub baseline_s: f64,
+    /// Seconds of the surge.
+    pub surge_s: f64,
+    /// Measured seconds after the surge.
+    pub recovery_s: f64,
+    /// Offered rate before and after the surge.
+    pub rate_per_s: f64,
+    /// How many times that rate the surge offers.
+    pub surge_factor: f64,
+    /// Connections that share the schedule.
+    pub users: u32,
+}
+
+impl Profile {
+    /// Reads the profile `name` from `path`.
+    ///
+    /// # Errors
+    /// When the file or the profile is missing, a key is unknown or missing, or a value is absurd; the key is named.
+    pub fn read(path: &Path, name: &str) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read `{}`; restore it from the repository", path.display()))?;
+        Self::parse(&text, name).with_context(|| format!("`{}` is not usable", path.display()))
+    }
+
+    /// Parses the profile `name` out of the text of a `profiles.toml`.
+    ///
+    /// # Errors
+    /// As [`Profile::read`].
+    pub fn parse(text: &str, name: &str) -> Result<Self> {
+        let profiles: BTreeMap<String, Self> = toml::from_str(text).context("correct the key or the value shown")?;
+        let Some(profile) = profiles.get(name) else { bail!("{}", unknown("profile", name, profiles.keys())) };
+        profile.validate().with_context(|| format!("the profile `{name}` is absurd"))?;
+        Ok(profile.clone())
+    }
+
+    fn validate(&self) -> Result<()> {
+        let (cache, surge) = (&self.cache, &self.surge);
+        for (key, value) in [
+            ("cache.warm_up_s", cache.warm_up_s),
+            ("cache.measured_s", cache.measured_s),
+            ("cache.peak_s", cache.peak_s),
+            ("surge.warm_up_s", surge.warm_up_s),
+            ("surge.baseline_s", surge.baseline_s),
+            ("surge.surge_s", surge.surge_s),
+            ("surge.recovery_s", surge.recovery_s),
+        ] {
+            ensure!((1.0..=3600.0).contains(&value), "`{key} = {value}`: a duration lies between 1 and 3,600 seconds");
+        }
+        for (key, value) in [("cache.rate_per_s", cache.rate_per_s), ("surge.rate_per_s", surge.rate_per_s)] {
+            ensure!(
+                (1.0..=100_000.0).contains(&value),
+                "`{key} = {value}`: a rate lies between 1 and 100,000 per second"
+            );
+        }
+        for (key, value) in [
+            ("data.users", self.data.users),
+            ("data.tags", self.data.tags),
+            ("schema.repeats", self.schema.repeats),
+            ("schema.posts_per_batch", self.schema.posts_per_batch),
+            ("schema.comments_per_batch", self.schema.comments_per_batch),
+            ("explain.repeats", self.explain.repeats),
+            ("cache.blocks", cache.blocks),
+            ("cache.users", cache.users),
+            ("cache.peak_users", cache.peak_users),
+            ("surge.blocks", surge.blocks),
+            ("surge.users", surge.users),
+        ] {
+            ensure!((1..=10_000_000).contains(&value), "`{key} = {value}`: give a number from 1 to 10,000,000");
+        }
+        for (key, value) in [("data.posts", self.data.posts), ("data.comments", self.data.comments)] {
+            ensure!((100..=100_000_000).contains(&value), "`{key} = {value}`: give a number from 100 to 100,000,000");
+        }
+        ensure!(
+            surge.surge_factor > 1.0,
+            "`surge.surge_factor = {}`: a surge is more than once the baseline",
+            surge.surge_factor
+        );
+        let effect = self.smallest_effect_percent;
+        ensure!(
+            effect > 0.0 && effect < 100.0,
+            "`smallest_effect_percent = {effect}`: give a number between 0 and 100"
+        );
+        Ok(())
+    }
+}
+
+/// The words for a name that is not in a list: the valid ones, and the nearest.
+pub fn unknown<'a>(kind: &str, name: &str, valid: impl Iterator<Item = &'a String> + Clone) -> String {
+    let nearest = valid
+        .clone()
+        .map(|candidate| (strsim::damerau_levenshtein(candidate, name), candidate))
+        .min()
+        .filter(|(distance, candidate)| *distance <= candidate.len().div_ceil(2))
+        .map_or_else(String::new, |(_, candidate)| format!("; did you mean `{candidate}`?"));
+    let list: Vec<String> = valid.map(|candidate| format!("`{candidate}`")).collect();
+    format!("there is no {kind} `{name}`: use one of {}{nearest}", list.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROFILES: &str = include_str!("../../profiles.toml");
+
+    fn error(text: &str, name: &str) -> String {
+        format!("{:#}", Profile::parse(text, name).unwrap_err())
+    }
+
+    #[test]
+    fn the_committed_profiles_are_usable() {
+        let quick = Profile::parse(PROFILES, "quick").unwrap();
+        let full = Profile::parse(PROFILES, "full").unwrap();
+        assert!(full.cache.blocks as usize >= crate::stats::SMALLEST_BLOCKS, "a full run must allow verdicts");
+        assert!(quick.cache.blocks < full.cache.blocks);
+    }
+
+    #[test]
+    fn bad_profiles_name_the_key_and_the_remedy() {
+        insta::assert_snapshot!(error(PROFILES, "ful"), @"there is no profile `ful`: use one of `full`, `quick`; did you mean `full`?");
+        insta::assert_snapshot!(error(
+            &PROFILES.replace("warm_up_s = 1.0, measured_s", "warm_up_s = 0, measured_s"),
+            "quick"
+        ));
+        insta::assert_snapshot!(error(&PROFILES.replacen("measured_s", "mesured_s", 1), "quick"));
+        insta::assert_snapshot!(error(&PROFILES.replacen("blocks = 1", "blocks = \"one\"", 1), "quick"));
+    }
+}
