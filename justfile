@@ -1,0 +1,130 @@
+# Every routine of Loadbook, one line of documentation each. The logic lives in Rust: `experiments --help`, `setup --help`.
+
+target := env('CARGO_TARGET_DIR', justfile_directory() / 'target')
+experiments := target / 'release/experiments'
+
+set positional-arguments
+
+[private]
+default:
+    @"{{ just_executable() }}" --justfile "{{ justfile() }}" --list --unsorted
+
+# Measure everything and compile results/report.pdf (names of steps limit it to them)
+[group('notebook')]
+[no-exit-message]
+all *STEPS: setup _build
+    @"{{ experiments }}" run --profile full "$@"
+
+# The same in two minutes: small data, short windows, no verdict to rely on
+[group('notebook')]
+[no-exit-message]
+quick *STEPS: setup _build
+    @"{{ experiments }}" run --profile quick "$@"
+
+# Compile results/report.pdf from the results that are there
+[group('notebook')]
+[no-exit-message]
+report *ARGUMENTS: _build
+    @"{{ experiments }}" report "$@"
+
+# Print the summaries of the results as tables
+[group('notebook')]
+[no-exit-message]
+results *ARGUMENTS: _build
+    @"{{ experiments }}" results "$@"
+
+# Say which steps are fresh, stale, failed or missing, and why
+[group('notebook')]
+[no-exit-message]
+status *ARGUMENTS: _build
+    @"{{ experiments }}" status "$@"
+
+# Make the present full run the committed reference, and put its table into the README
+[group('notebook')]
+[no-exit-message]
+bless: _build
+    @"{{ experiments }}" bless
+
+# Run the blog with its own servers and demo data until Ctrl-C
+[group('app')]
+[no-exit-message]
+serve *ARGUMENTS: setup _build
+    @"{{ experiments }}" serve "$@"
+
+# Run the tests against a PostgreSQL and a Redis of their own (arguments go to the test runner)
+[group('develop')]
+[no-exit-message]
+test *ARGUMENTS: setup _build
+    @if cargo nextest --version >/dev/null 2>&1; then runner='nextest run'; else runner=test; fi; \
+    exec "{{ experiments }}" stack exec -- cargo $runner --release --workspace "$@"
+
+# Run the micro-benchmarks and print their table
+[group('develop')]
+[no-exit-message]
+bench *ARGUMENTS:
+    cargo bench --workspace "$@"
+
+# Format the code
+[group('develop')]
+fmt:
+    cargo fmt --all
+
+# Write results/README.md, the data dictionary, anew from the row structs
+[group('develop')]
+dictionary: _build
+    "{{ experiments }}" dictionary
+
+# Check format and lints; a warning is an error
+[group('develop')]
+[no-exit-message]
+lint:
+    cargo fmt --all --check
+    cargo clippy --release --workspace --all-targets --locked -- --deny warnings
+
+# Write app/.sqlx, what the database says about each query, anew after a change of app/queries or app/migrations
+[group('develop')]
+[no-exit-message]
+sqlx-renew: setup
+    @# An old build will do: it only lends its database, and a new one may not compile before this is done.
+    @[ -x "{{ experiments }}" ] || cargo build --release --workspace
+    "{{ experiments }}" stack exec -- app/renew-query-data
+
+# Check that app/.sqlx is what the database says (the tests check it too)
+[group('develop')]
+[no-exit-message]
+sqlx-check: (test "the_offline_data_are_current")
+
+# Everything that has to pass before a change is merged
+[group('develop')]
+[no-exit-message]
+ci: setup _build lint test
+
+# Find or install PostgreSQL, Redis, NGINX and Typst
+[group('machine')]
+[no-exit-message]
+setup:
+    @cargo run --quiet --release --package setup -- install
+
+# Show which programs are there, in which version, and what to do about the others
+[group('machine')]
+[no-exit-message]
+doctor:
+    @cargo run --quiet --release --package setup -- doctor
+
+# Remove what runs have made; the committed reference stays
+[group('machine')]
+clean:
+    rm -rf .run
+    git clean -fdXq -- results
+
+# The same, and everything that was compiled or installed into this folder
+[group('machine')]
+clean-all: clean
+    cargo clean --quiet
+    rm -rf .tools
+
+# The first build takes minutes, so it is announced; afterwards cargo has nothing to say.
+[no-exit-message]
+_build:
+    @[ -x "{{ experiments }}" ] || echo "compiling everything; the first time this takes about ten minutes on two cores"
+    @cargo build --release --workspace
