@@ -1,0 +1,63 @@
+//! The database: connecting, the schema, every query and the list of them. It knows nothing of pages or caches.
+//!
+//! Every statement is a file in `queries/` or `migrations/`, checked against the schema when the app is compiled and compiled into
+//! it, so that what others explain is what is served.
+
+mod comments;
+mod posts;
+mod registry;
+mod schema;
+pub mod shapes;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context;
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+pub use comments::{AddCommentError, Comment, add_comment, count_comments, latest_comments};
+pub use posts::{
+    Author, Post, PostSummary, Tag, find_author, find_post, find_tag, list_posts, list_posts_by_author,
+    list_posts_by_tag,
+};
+pub use registry::{Parameter, QUERIES, Query, Role, Shape};
+pub use schema::{Indexes, SECONDARY_INDEXES, SecondaryIndex, migrate};
+
+/// How long a request waits for a free connection before it is told to come back later.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Opens the pool of a server, without connecting yet: a server starts while its database is still starting, and says so through
+/// its readiness.
+pub fn connect_lazily(database_url: &str, application_name: &str, connections: u32) -> anyhow::Result<PgPool> {
+    let options = connect_options(database_url, application_name)?.options([
+        // Bounds on what one request can do to the database, whatever its query.
+        ("statement_timeout", "5s"),
+        ("lock_timeout", "2s"),
+        ("idle_in_transaction_session_timeout", "10s"),
+    ]);
+    let pool = PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // The default pings the server before each use, one more round trip per query. A connection that broke meanwhile costs one
+        // request a 503 instead.
+        .test_before_acquire(false)
+        .connect_lazy_with(options);
+    Ok(pool)
+}
+
+/// Opens a pool for migrating and seeding, whose statements may take long.
+pub async fn connect_for_maintenance(database_url: &str) -> anyhow::Result<PgPool> {
+    PgPoolOptions::new()
+        .max_connections(2)
+        .acquire_timeout(Duration::from_secs(5))
+        .connect_with(connect_options(database_url, "app-maintenance")?)
+        .await
+        .context("cannot connect to the database; check that PostgreSQL runs and that `DATABASE_URL` is right")
+}
+
+fn connect_options(database_url: &str, application_name: &str) -> anyhow::Result<PgConnectOptions> {
+    let options = PgConnectOptions::from_str(database_url)
+        .context("`DATABASE_URL` is not a PostgreSQL address, such as `postgres://user@localhost/blog`")?;
+    Ok(options.application_name(application_name))
+}

@@ -1,0 +1,119 @@
+//! Reading posts, authors and tags: one function per query.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+
+use crate::cursor::Cursor;
+
+/// A post as the lists show it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PostSummary {
+    /// The post's id, also its address.
+    pub id: i64,
+    /// Its title.
+    pub title: String,
+    /// The first 240 characters of its content.
+    pub excerpt: String,
+    /// When it was written.
+    pub created_at: DateTime<Utc>,
+    /// Who wrote it.
+    pub author_id: i64,
+    /// The author's user name.
+    pub author: String,
+    /// The names of its tags, in alphabetical order.
+    pub tags: Vec<String>,
+    /// How many comments it has.
+    pub comment_count: i64,
+}
+
+/// A post as its own page shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Post {
+    /// The post's id, also its address.
+    pub id: i64,
+    /// Its title.
+    pub title: String,
+    /// The whole text: paragraphs with an empty line between them.
+    pub content: String,
+    /// When it was written.
+    pub created_at: DateTime<Utc>,
+    /// Who wrote it.
+    pub author_id: i64,
+    /// The author's user name.
+    pub author: String,
+    /// The names of its tags, in alphabetical order.
+    pub tags: Vec<String>,
+}
+
+/// An author as the page of their posts shows them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Author {
+    /// The user's id, also the address of their posts.
+    pub id: i64,
+    /// The user name.
+    pub username: String,
+    /// What they say about themselves.
+    pub bio: String,
+}
+
+/// A tag.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tag {
+    /// The tag's id.
+    pub id: i64,
+    /// Its name, also its address.
+    pub name: String,
+}
+
+/// One page of all posts, newest first.
+pub async fn list_posts(pool: &PgPool, before: Cursor, limit: i64) -> sqlx::Result<Vec<PostSummary>> {
+    sqlx::query_file_as!(PostSummary, "queries/list_posts.sql", before.created_at(), before.id(), limit)
+        .fetch_all(pool)
+        .await
+}
+
+/// One page of the posts of an author, newest first.
+pub async fn list_posts_by_author(
+    pool: &PgPool,
+    author_id: i64,
+    before: Cursor,
+    limit: i64,
+) -> sqlx::Result<Vec<PostSummary>> {
+    sqlx::query_file_as!(
+        PostSummary,
+        "queries/list_posts_by_author.sql",
+        author_id,
+        before.created_at(),
+        before.id(),
+        limit
+    )
+    .fetch_all(pool)
+    .await
+}
+
+/// One page of the posts of a tag, newest first.
+pub async fn list_posts_by_tag(
+    pool: &PgPool,
+    tag_id: i64,
+    before: Cursor,
+    limit: i64,
+) -> sqlx::Result<Vec<PostSummary>> {
+    sqlx::query_file_as!(PostSummary, "queries/list_posts_by_tag.sql", tag_id, before.created_at(), before.id(), limit)
+        .fetch_all(pool)
+        .await
+}
+
+/// One post, if there is one with this id.
+pub async fn find_post(pool: &PgPool, post_id: i64) -> sqlx::Result<Option<Post>> {
+    sqlx::query_file_as!(Post, "queries/find_post.sql", post_id).fetch_optional(pool).await
+}
+
+/// One author, if there is one with this id.
+pub async fn find_author(pool: &PgPool, author_id: i64) -> sqlx::Result<Option<Author>> {
+    sqlx::query_file_as!(Author, "queries/find_author.sql", author_id).fetch_optional(pool).await
+}
+
+/// One tag, if there is one with this name.
+pub async fn find_tag(pool: &PgPool, name: &str) -> sqlx::Result<Option<Tag>> {
+    sqlx::query_file_as!(Tag, "queries/find_tag.sql", name).fetch_optional(pool).await
+}

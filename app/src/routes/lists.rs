@@ -1,0 +1,129 @@
+//! The lists of posts: all, by author, by tag. Newest first, cut by a cursor and never by an offset.
+
+use axum::Router;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use bytes::Bytes;
+use minijinja::{Value, context};
+use serde::Deserialize;
+
+use super::{parse_id, with_cache_status};
+use crate::cache::{Key, Level, Outcome, POST_LIST};
+use crate::cursor::Cursor;
+use crate::db::{self, PostSummary};
+use crate::error::AppError;
+use crate::pages;
+use crate::server::AppState;
+
+/// How many posts a page shows.
+const PAGE_POSTS: usize = 20;
+
+/// One more than a page shows is fetched: if it is there, there is a next page.
+const FETCH_POSTS: i64 = PAGE_POSTS as i64 + 1;
+
+pub(super) fn router() -> Router<AppState> {
+    Router::new().route("/", get(all)).route("/authors/{id}", get(by_author)).route("/tags/{name}", get(by_tag))
+}
+
+/// What an address of a list may say. Other parameters are ignored, and are no part of a cache key.
+#[derive(Deserialize)]
+struct ListParameters {
+    before: Option<String>,
+}
+
+async fn all(State(state): State<AppState>, parameters: Parameters) -> Result<Response, AppError> {
+    let before = cursor(parameters)?;
+    let entry = (POST_LIST, Key::PostList(before));
+    let lookup = state.cache.look_up(None, &[entry]).await;
+    let make = async || {
+        let posts = db::list_posts(&state.pool, before, FETCH_POSTS).await?;
+        list_page(before, posts, context! { path => "/", title => "Latest posts", lead => () })
+    };
+    let (body, outcome) = state.cache.get_or(&lookup, 0, entry, make).await?;
+    Ok(with_cache_status(pages::html_response(StatusCode::OK, body), &[(Level::View, outcome)]))
+}
+
+async fn by_author(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    parameters: Parameters,
+) -> Result<Response, AppError> {
+    let before = cursor(parameters)?;
+    let author_id = parse_id("author", &id)?;
+    let author = db::find_author(&state.pool, author_id).await?;
+    let author = author.ok_or_else(|| AppError::NotFound(format!("author {author_id}")))?;
+    let posts = db::list_posts_by_author(&state.pool, author_id, before, FETCH_POSTS).await?;
+    let head = context! {
+        path => format!("/authors/{author_id}"),
+        title => format!("Posts by {}", author.username),
+        lead => author.bio,
+    };
+    Ok(uncached(list_page(before, posts, head)?))
+}
+
+async fn by_tag(
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+    parameters: Parameters,
+) -> Result<Response, AppError> {
+    let before = cursor(parameters)?;
+    // A NUL cannot be asked for: PostgreSQL refuses it in any text.
+    let tag = if name.contains('\0') { None } else { db::find_tag(&state.pool, &name).await? };
+    let tag = tag.ok_or_else(|| AppError::NotFound(format!("tag “{}”", name.chars().take(40).collect::<String>())))?;
+    let posts = db::list_posts_by_tag(&state.pool, tag.id, before, FETCH_POSTS).await?;
+    let head = context! {
+        path => format!("/tags/{}", tag.name),
+        title => format!("Posts tagged {}", tag.name),
+        lead => (),
+    };
+    Ok(uncached(list_page(before, posts, head)?))
+}
+
+type Parameters = Result<Query<ListParameters>, QueryRejection>;
+
+fn cursor(parameters: Parameters) -> Result<Cursor, AppError> {
+    let refused = |message: String| AppError::Refused { status: StatusCode::BAD_REQUEST, message };
+    let Query(parameters) =
+        parameters.map_err(|_| refused("The parameters of this address cannot be read.".to_owned()))?;
+    match parameters.before {
+        None => Ok(Cursor::START),
+        Some(text) => text.parse().map_err(|error| refused(format!("The parameter `before` is wrong: {error}."))),
+    }
+}
+
+fn uncached(body: Bytes) -> Response {
+    with_cache_status(pages::html_response(StatusCode::OK, body), &[(Level::View, Outcome::Bypass)])
+}
+
+fn list_page(before: Cursor, mut posts: Vec<PostSummary>, head: Value) -> Result<Bytes, AppError> {
+    let has_more = posts.len() > PAGE_POSTS;
+    posts.truncate(PAGE_POSTS);
+    let next = posts.last().filter(|_| has_more).map(|post| Cursor::after(post.created_at, post.id).to_string());
+    let page = context! {
+        posts => posts.iter().map(summary).collect::<Vec<Value>>(),
+        next,
+        is_first => before == Cursor::START,
+        ..head
+    };
+    Ok(pages::render("list.html", page)?.into())
+}
+
+fn summary(post: &PostSummary) -> Value {
+    // An excerpt that was cut is cut again at its last space, so that no word is.
+    let is_cut = post.excerpt.chars().count() >= 240;
+    let excerpt =
+        post.excerpt.rsplit_once(' ').filter(|_| is_cut).map_or(post.excerpt.clone(), |(head, _)| format!("{head} …"));
+    context! {
+        id => post.id,
+        title => post.title.as_str(),
+        excerpt,
+        created_at => pages::time(post.created_at),
+        author_id => post.author_id,
+        author => post.author.as_str(),
+        tags => post.tags.clone(),
+        comment_count => post.comment_count,
+    }
+}
