@@ -1,1 +1,189 @@
-//! To be written.
+//! The door: what the user can say, and which exit code answers. It does nothing itself.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::{
+    pipeline::{self, Outcome, Project, RunOptions, ServeOptions},
+    results::Damage,
+    steps::Usage,
+};
+
+/// Exit codes, as the README lists them.
+mod code {
+    pub(super) const INTERNAL: u8 = 1;
+    pub(super) const USAGE: u8 = 2;
+    pub(super) const INVALID: u8 = 12;
+    pub(super) const FALSE: u8 = 15;
+    pub(super) const MISSING: u8 = 16;
+    pub(super) const INTERRUPTED: u8 = 130;
+}
+
+/// The bench of Loadbook: measures the blog and makes the report.
+#[derive(Debug, Parser)]
+#[command(name = "experiments", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// The folder of results.
+    #[arg(long, global = true, value_name = "FOLDER")]
+    results: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Measure the steps whose results are not current, then make the report.
+    Run {
+        /// Steps to measure; all when none is named.
+        steps: Vec<String>,
+        /// How much to measure: a profile of `experiments/profiles.toml`.
+        #[arg(long, default_value = "full")]
+        profile: String,
+        /// Measure steps with current results too.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Make the report from the results that are there.
+    Report {
+        /// Where the PDF goes.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Print the summaries as tables.
+    Results {
+        /// Steps to print; all when none is named.
+        steps: Vec<String>,
+    },
+    /// Say which steps are current, stale, failed or missing.
+    Status,
+    /// Say in words why a step is not current.
+    Why {
+        /// The step.
+        step: String,
+    },
+    /// Say where a value of the report comes from: its CSV file, row and column.
+    Trace {
+        /// The key of the value, such as `cache.arms.view.p50_us`; a part of it lists all that begin so.
+        key: String,
+    },
+    /// Run the blog with its own servers until Ctrl-C.
+    Serve {
+        /// The port of NGINX; 0 for any free one.
+        #[arg(long, default_value_t = 8080)]
+        port: u16,
+        /// Keep a client with the server of its first request.
+        #[arg(long)]
+        sticky: bool,
+    },
+    /// Private PostgreSQL and Redis, for looking around and for tests.
+    #[command(subcommand)]
+    Stack(StackCommand),
+    /// Make the present full run the committed reference, and put its table into the README.
+    Bless,
+    /// Write `results/README.md`, the data dictionary, anew.
+    Dictionary,
+    /// Run one trial as its specification says; the steps start this as a process of its own.
+    Trial {
+        /// The specification, a JSON file.
+        spec: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum StackCommand {
+    /// Start both, print their addresses, and wait for Ctrl-C.
+    Up,
+    /// Start both, run a command with `TEST_DATABASE_URL` and `TEST_REDIS_URL`, and stop them.
+    Exec {
+        /// The command and its arguments.
+        #[arg(trailing_var_arg = true, required = true)]
+        command: Vec<String>,
+    },
+}
+
+/// Parses the arguments, does what they say, and prints an error once, with its causes.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // A trial sets its own processors before any thread exists, so it comes before the runtime.
+    let outcome = match arguments.command {
+        Command::Trial { ref spec } => crate::load::trial::main(spec).map(|()| 0),
+        command => runtime().and_then(|runtime| runtime.block_on(dispatch(command, arguments.results))),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+async fn dispatch(command: Command, results: Option<PathBuf>) -> Result<u8> {
+    let project = Project::find()?;
+    let results = results.unwrap_or_else(|| pipeline::default_results(&project.root));
+    match command {
+        Command::Run { steps, profile, force } => {
+            let outcome = pipeline::run(&project, &RunOptions { steps, profile, force, results }).await?;
+            return Ok(match outcome {
+                Outcome::Done => 0,
+                Outcome::Failed(steps) => {
+                    eprintln!("error: failed: {}; the report says why", steps.join(", "));
+                    code::INVALID
+                }
+                Outcome::Interrupted => code::INTERRUPTED,
+            });
+        }
+        Command::Report { output } => {
+            println!("{}", pipeline::report(&project, &results, output.as_deref())?.display())
+        }
+        Command::Results { steps } => pipeline::print_results(&results, &steps)?,
+        Command::Status => pipeline::status(&project, &results)?,
+        Command::Why { step } => pipeline::why(&project, &results, &step)?,
+        Command::Trace { key } => pipeline::trace(&results, &key)?,
+        Command::Serve { port, sticky } => pipeline::serve(&project, &ServeOptions { port, sticky }).await?,
+        Command::Stack(StackCommand::Up) => {
+            let folder = crate::stack::RunFolder::temporary(&project.runs(), pipeline::stack_programs(&project)?)?;
+            crate::stack::up(folder).await?;
+        }
+        Command::Stack(StackCommand::Exec { command }) => return pipeline::with_services(&project, &command).await,
+        Command::Bless => pipeline::bless(&project, &results)?,
+        Command::Dictionary => std::fs::write(project.root.join("results/README.md"), pipeline::dictionary())?,
+        Command::Trial { spec } => crate::load::trial::main(&spec)?,
+    }
+    Ok(0)
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    let is = |found: bool, code: u8| found.then_some(code);
+    is(error.downcast_ref::<Usage>().is_some(), code::USAGE)
+        .or(is(error.downcast_ref::<crate::stack::PortInUse>().is_some(), code::USAGE))
+        .or(is(error.downcast_ref::<Damage>().is_some(), code::FALSE))
+        .or(is(error.downcast_ref::<setup::Missing>().is_some(), code::MISSING))
+        .unwrap_or(code::INTERNAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn errors_have_their_exit_codes() {
+        assert_eq!(exit_code(&anyhow::Error::from(Usage("no".to_owned()))), code::USAGE);
+        let nested = anyhow::Error::from(Usage("no".to_owned())).context("while reading");
+        assert_eq!(exit_code(&nested), code::USAGE);
+        assert_eq!(exit_code(&anyhow::anyhow!("anything")), code::INTERNAL);
+    }
+}

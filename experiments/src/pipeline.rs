@@ -1,1 +1,295 @@
-//! To be written.
+//! From a question to the PDF: the only file that sees every room. It orders the work and decides nothing of its content.
+
+mod bless;
+mod document;
+mod environment;
+mod programs;
+mod serve;
+mod status;
+mod test_services;
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use chrono::{SecondsFormat, Utc};
+
+use crate::{
+    results::{Environment, Failure, Inputs, ResultsFolder, StepRecord, hash_bytes, hash_paths},
+    steps::{Bench, Blog, COMMON_INPUTS, Kept, Profile, Progress, STEPS, Step, Usage, unknown},
+};
+
+pub use bless::bless;
+pub use document::{dictionary, report, trace};
+pub use programs::{programs, stack_programs};
+pub use serve::{ServeOptions, serve};
+pub use status::{print_results, status, why};
+pub use test_services::with_services;
+
+/// The checkout that holds the specimen, the templates and the results.
+#[derive(Debug, Clone)]
+pub struct Project {
+    /// Its root.
+    pub root: PathBuf,
+}
+
+impl Project {
+    /// Finds the root: the working directory or the nearest folder above it that holds the report's templates.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find() -> Result<Self> {
+        let here = std::env::current_dir().context("cannot tell the working directory")?;
+        let root = here.ancestors().find(|folder| folder.join("report-src/main.typ.j2").is_file());
+        let root = root.with_context(|| {
+            format!("`{}` is not in a checkout of Loadbook; change into the folder with the `justfile`", here.display())
+        })?;
+        Ok(Self { root: root.to_owned() })
+    }
+
+    /// The folder of temporary run folders.
+    #[must_use]
+    pub fn runs(&self) -> PathBuf {
+        self.root.join(".run")
+    }
+
+    /// `profiles.toml`.
+    #[must_use]
+    pub fn profiles(&self) -> PathBuf {
+        self.root.join("experiments/profiles.toml")
+    }
+}
+
+/// What to measure.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// The steps by name; all when empty.
+    pub steps: Vec<String>,
+    /// The profile's name.
+    pub profile: String,
+    /// Whether steps with current results are measured too.
+    pub force: bool,
+    /// Where results go.
+    pub results: PathBuf,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything was measured and printed.
+    Done,
+    /// These steps failed; the report shows them as failed.
+    Failed(Vec<String>),
+    /// Stopped by a signal; what was finished is kept.
+    Interrupted,
+}
+
+/// Measures what is due, then makes the report.
+///
+/// # Errors
+/// When nothing can be measured or the report cannot be made; a step that fails is an [`Outcome`].
+pub async fn run(project: &Project, options: &RunOptions) -> Result<Outcome> {
+    let profile = Profile::read(&project.profiles(), &options.profile)?;
+    let steps = chosen(&options.steps)?;
+    let results = ResultsFolder::open(&options.results)?;
+    let _lock = results.lock()?;
+    let programs = programs(project)?;
+    let due = due(project, &results, &profile, options, &steps)?;
+    let mut run = Run { project, options, profile, results, programs, failed: Vec::new() };
+    if !due.is_empty() {
+        // Handlers first: a signal must find them, whatever is being started.
+        let signal = interrupted()?;
+        tokio::select! {
+            measured = run.measure(&due) => measured?,
+            () = signal => {
+                eprintln!("interrupted: finished steps and trials are kept; run the same command again to go on from here");
+                return Ok(Outcome::Interrupted);
+            }
+        }
+    }
+    let pdf = report(project, &options.results, None)?;
+    println!("{}", pdf.display());
+    Ok(if run.failed.is_empty() { Outcome::Done } else { Outcome::Failed(run.failed) })
+}
+
+/// The steps of these names, in the order of the report; all for no name.
+fn chosen(names: &[String]) -> Result<Vec<&'static dyn Step>> {
+    let valid: Vec<String> = STEPS.iter().map(|step| step.name().to_owned()).collect();
+    if let Some(name) = names.iter().find(|name| !valid.contains(name)) {
+        return Err(Usage(unknown("step", name, valid.iter())).into());
+    }
+    Ok(STEPS.iter().copied().filter(|step| names.is_empty() || names.iter().any(|name| name == step.name())).collect())
+}
+
+/// The steps without a current result of this profile.
+fn due(
+    project: &Project,
+    results: &ResultsFolder,
+    profile: &Profile,
+    options: &RunOptions,
+    steps: &[&'static dyn Step],
+) -> Result<Vec<&'static dyn Step>> {
+    let mut due = Vec::new();
+    for &step in steps {
+        let reasons = status::reasons(project, results, step, Some((&options.profile, profile)))?;
+        if options.force || !reasons.is_empty() {
+            due.push(step);
+        } else {
+            eprintln!("{}: its results are current and kept; `--force` measures again", step.name());
+        }
+    }
+    Ok(due)
+}
+
+struct Run<'a> {
+    project: &'a Project,
+    options: &'a RunOptions,
+    profile: Profile,
+    results: ResultsFolder,
+    programs: crate::steps::Programs,
+    failed: Vec<String>,
+}
+
+impl Run<'_> {
+    async fn measure(&mut self, due: &[&'static dyn Step]) -> Result<()> {
+        let planned_s = due.iter().map(|step| step.planned_s(&self.profile)).sum();
+        let mut progress = Progress::new(planned_s);
+        let mut blog = None;
+        for &step in due {
+            progress.begin(step.name(), step.planned_s(&self.profile));
+            let started = Instant::now();
+            match self.measure_step(step, &mut blog, &mut progress).await {
+                Ok(record) => progress.end(&format!(
+                    "measured in {:.1} s, {:.1} s of it in measured windows",
+                    record.duration_s, record.measured_s
+                )),
+                Err(error) => {
+                    progress.end(&format!("failed after {:.1} s: {error:#}", started.elapsed().as_secs_f64()));
+                    self.note_failure(step, &error)?;
+                    // A store that died must not take the next step with it.
+                    if let Some(broken) = blog.take_if(|blog: &mut Blog| blog.check().is_err()) {
+                        let _ = broken.stop().await;
+                    }
+                }
+            }
+        }
+        progress.finish();
+        if let Some(blog) = blog { blog.stop().await } else { Ok(()) }
+    }
+
+    async fn measure_step(
+        &self,
+        step: &'static dyn Step,
+        blog: &mut Option<Blog>,
+        progress: &mut Progress,
+    ) -> Result<StepRecord> {
+        let (started, started_utc) = (Instant::now(), now());
+        let inputs = inputs(self.project, step)?;
+        let parameters = step.parameters(&self.profile)?;
+        let identity = hash_bytes(format!("{inputs:?}{parameters}{}", self.profile.seed).as_bytes());
+        let kept = Kept::open(&self.results.journal(step.name()), &identity);
+        if kept.count() > 0 {
+            progress.line(&format!(
+                "{}: going on after {} finished trials of an interrupted run",
+                step.name(),
+                kept.count()
+            ));
+        }
+        if blog.is_none() {
+            let runs = self.project.runs();
+            *blog = Some(Blog::start(self.programs.clone(), &runs, self.profile.data, self.profile.seed).await?);
+        }
+        let blog = blog.as_mut().context("the blog was started")?;
+        let out = self.results.begin(step.name())?;
+        let mut bench = Bench::new(&self.profile, blog, out, progress, kept);
+        step.measure(&mut bench).await?;
+        let environment = environment::read(bench.blog, &self.programs, std::mem::take(&mut bench.settings))?;
+        let (out, measured, warnings, kept) = bench.close();
+        let record = self.record(step, inputs, parameters, environment);
+        let record = StepRecord {
+            started_utc,
+            finished_utc: now(),
+            duration_s: rounded(started.elapsed()),
+            measured_s: rounded(measured),
+            warnings,
+            ..record
+        };
+        let record = out.finish(record)?;
+        kept.discard();
+        Ok(record)
+    }
+
+    fn record(
+        &self,
+        step: &dyn Step,
+        inputs: Inputs,
+        parameters: serde_json::Value,
+        environment: Environment,
+    ) -> StepRecord {
+        StepRecord {
+            version: StepRecord::VERSION,
+            step: step.name().to_owned(),
+            profile: self.options.profile.clone(),
+            seed: self.profile.seed,
+            started_utc: String::new(),
+            finished_utc: String::new(),
+            duration_s: 0.0,
+            measured_s: 0.0,
+            arms: step.arms(),
+            parameters,
+            inputs,
+            environment,
+            commit: environment::commit(&self.project.root),
+            tables: Vec::new(),
+            texts: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn note_failure(&mut self, step: &dyn Step, error: &anyhow::Error) -> Result<()> {
+        self.failed.push(step.name().to_owned());
+        self.results.fail(&Failure {
+            step: step.name().to_owned(),
+            profile: self.options.profile.clone(),
+            failed_utc: now(),
+            error: format!("{error:#}"),
+        })
+    }
+}
+
+/// The hashes of everything that the step's rows depend on.
+fn inputs(project: &Project, step: &dyn Step) -> Result<Inputs> {
+    let paths: Vec<&str> = COMMON_INPUTS.iter().chain(step.inputs()).copied().collect();
+    hash_paths(&project.root, &paths)
+}
+
+fn now() -> String {
+    Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+fn rounded(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+/// Ends when the user or the system asks the run to stop.
+fn interrupted() -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
+        }
+    })
+}
+
+/// The default folder of results.
+#[must_use]
+pub fn default_results(project: &Path) -> PathBuf {
+    project.join("results")
+}

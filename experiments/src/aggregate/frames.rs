@@ -12,13 +12,15 @@ use crate::results::{Row, Table, read_rows};
 #[derive(Debug, Clone)]
 pub struct Frames {
     folder: PathBuf,
+    /// The smallest relative change that mattered to the run, such as 0.05.
+    pub smallest_effect: f64,
 }
 
 impl Frames {
-    /// The CSVs in `folder`.
+    /// The CSVs in `folder`, measured to tell changes of `smallest_effect` and more.
     #[must_use]
-    pub fn new(folder: PathBuf) -> Self {
-        Self { folder }
+    pub fn new(folder: PathBuf, smallest_effect: f64) -> Self {
+        Self { folder, smallest_effect }
     }
 
     /// The rows of one CSV as a lazy frame.

@@ -6,4 +6,4 @@ mod summarise;
 
 pub use frames::Frames;
 pub use histogram::percentiles;
-pub use summarise::{column, slug, to_rows, to_summary};
+pub use summarise::{column, slug, to_keyed_summary, to_rows, to_summary};

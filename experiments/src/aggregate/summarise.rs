@@ -24,6 +24,36 @@ pub fn to_summary(step: &str, name: &str, frame: LazyFrame, columns: &[(&str, &s
     to_rows(step, name, columns, cells(&frame)?)
 }
 
+/// As [`to_summary`], for frames whose rows are told apart by more than one column: the key is made of the columns `by` and put
+/// before the others; `columns[0]` describes it.
+///
+/// # Errors
+/// As [`to_summary`].
+pub fn to_keyed_summary(
+    step: &str,
+    name: &str,
+    frame: LazyFrame,
+    by: &[&str],
+    columns: &[(&str, &str)],
+) -> Result<SummaryTable> {
+    let frame = frame.collect().with_context(|| format!("cannot make the summary `{step}.{name}`"))?;
+    let positions: Vec<usize> = by
+        .iter()
+        .map(|key| {
+            frame.get_column_index(key).with_context(|| format!("the summary `{step}.{name}` has no column `{key}`"))
+        })
+        .collect::<Result<_>>()?;
+    let found: Vec<&str> = frame.get_column_names().into_iter().map(|name| name.as_str()).collect();
+    let declared: Vec<&str> = columns.iter().skip(1).map(|(name, _)| *name).collect();
+    ensure!(found == declared, "the summary `{step}.{name}` has the columns {found:?}, declared are {declared:?}");
+    let rows = cells(&frame)?.into_iter().map(|row| {
+        let key: Vec<String> = positions.iter().map(|&position| slug(&row[position].to_csv())).collect();
+        std::iter::once(Cell::Text(key.join("_"))).chain(row).collect()
+    });
+    let columns = columns.iter().map(|(name, meaning)| column(name, meaning)).collect();
+    to_rows(step, name, columns, rows.collect())
+}
+
 /// Makes the summary table `<step>.<name>` of rows that are there already.
 ///
 /// # Errors

@@ -1,1 +1,18 @@
-//! To be written.
+//! Reads what a load costs: CPU time, memory and context switches of each component, and the counters that PostgreSQL, Redis and
+//! NGINX keep themselves. It only reads; it refuses to know what the load was and what the numbers will be compared with.
+//!
+//! Everything is a counter that is read twice: a `difference(before, after)` belongs to each kind. [`component`] says what is
+//! counted and [`source`] where it comes from, so that cgroups can take the place of `/proc`.
+
+pub mod component;
+pub mod machine;
+pub mod nginx;
+pub mod noise;
+pub mod placement;
+pub mod postgres;
+pub mod redis;
+pub mod sampler;
+pub mod source;
+
+#[cfg(target_os = "linux")]
+mod proc;

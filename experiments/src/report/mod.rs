@@ -1,1 +1,32 @@
-//! To be written.
+//! From `results/` to the PDF: minijinja chooses structure and sentences, Typst sets the pages.
+//!
+//! A report is a function of the [`Document`] that it is given, which the pipeline reads from `results/` alone: this room starts no
+//! service, asks no clock and no network, and the same document gives the same bytes. A number reaches the page in one way only: as
+//! a [`Value`], that is one cell of a summary, formatted here once and printed by its key.
+//!
+//! - [`document`](Document): what a report is made of;
+//! - [`values`]: cells under their keys, formatted by the unit at the end of the column's name;
+//! - [`escape`]: the one way for a text into Typst;
+//! - `functions`: what a template can call;
+//! - [`check_templates`]: no digit of a result is typed by hand;
+//! - `render`: templates to Typst, with a map back to the lines that the user edits;
+//! - [`Typst`]: the compiler, as a child process.
+
+mod build;
+mod check;
+mod data;
+mod diagnostics;
+mod document;
+pub mod escape;
+mod functions;
+mod render;
+mod templates;
+mod typst;
+pub mod values;
+
+pub use build::{BuildOptions, build};
+pub use check::{Offence, check_templates};
+pub use document::{Attachment, Document, Section, Source, Status};
+pub use templates::Templates;
+pub use typst::Typst;
+pub use values::Value;

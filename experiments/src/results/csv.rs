@@ -44,7 +44,7 @@ pub fn read_rows<T: Row>(path: &Path) -> Result<Vec<T>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::row::row;
+    use crate::results::row;
     use proptest::prelude::*;
 
     row! {

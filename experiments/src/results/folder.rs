@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
 };
 
@@ -45,6 +46,40 @@ impl ResultsFolder {
         fs::write(&probe, b"probe").with_context(named)?;
         fs::remove_file(&probe).with_context(named)?;
         Ok(Self { root: root.to_owned() })
+    }
+
+    /// Takes the folder for one run: whoever holds the returned file is the only one that measures into it.
+    ///
+    /// # Errors
+    /// When another run has it.
+    pub fn lock(&self) -> Result<fs::File> {
+        let path = self.root.join(".lock");
+        let named = || format!("cannot open the lock `{}`", path.display());
+        let file = fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .with_context(named)?;
+        if file.try_lock().is_err() {
+            let holder = fs::read_to_string(&path).unwrap_or_default();
+            bail!(
+                "process {} measures into `{}`; wait for it, stop it, or pass another folder with `--results`",
+                holder.trim(),
+                self.root.display()
+            );
+        }
+        file.set_len(0)
+            .and_then(|()| (&file).write_all(std::process::id().to_string().as_bytes()))
+            .with_context(named)?;
+        Ok(file)
+    }
+
+    /// Where the journal of the step's unfinished run is kept.
+    #[must_use]
+    pub fn journal(&self, step: &str) -> PathBuf {
+        self.root.join(format!(".{step}.kept.jsonl"))
     }
 
     /// Opens `root` to read only: nothing is made or written.

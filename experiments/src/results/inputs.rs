@@ -27,7 +27,7 @@ pub fn hash_bytes(bytes: &[u8]) -> String {
 ///
 /// # Errors
 /// When a path does not exist or cannot be read.
-pub(crate) fn hash_paths(project: &Path, paths: &[&str]) -> Result<Inputs> {
+pub fn hash_paths(project: &Path, paths: &[&str]) -> Result<Inputs> {
     let mut inputs = Inputs::new();
     for path in paths {
         hash_below(project, &project.join(path), &mut inputs)?;

@@ -1,2 +1,156 @@
-//! The questions.
+//! The questions: one file each, one ordered list. A step measures with the gear of the rooms before it and leaves rows; what it
+//! says about them (summaries, figures) is pure. It does not know how the report is made.
+
+mod bench;
+mod blog;
 pub mod profile;
+mod progress;
+mod trial;
+
+mod cache;
+mod explain;
+mod schema;
+mod surge;
+
+use std::{future::Future, pin::Pin};
+
+use anyhow::Result;
+
+use crate::{
+    aggregate::Frames,
+    results::{Table, summary::SummaryTable},
+};
+
+pub use bench::{Bench, Kept};
+pub use blog::{Blog, Placement, Programs};
+pub use profile::{Profile, Usage, unknown};
+pub use progress::Progress;
+
+/// What measuring a step gives back: nothing but that it went well; the rows are on disk.
+pub type Measuring<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;
+
+/// A figure of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Figure {
+    /// Name; the file is `results/figures/<step>_<name>.svg`.
+    pub name: String,
+    /// The drawing.
+    pub svg: String,
+}
+
+/// One experiment of the notebook.
+pub trait Step: Sync {
+    /// The name in commands, folders and keys.
+    fn name(&self) -> &'static str;
+    /// The heading of its section.
+    fn title(&self) -> &'static str;
+    /// What it asks.
+    fn question(&self) -> &'static str;
+    /// Files and folders, relative to the project, on which its rows depend besides [`COMMON_INPUTS`].
+    fn inputs(&self) -> &'static [&'static str];
+    /// The CSVs it writes.
+    fn tables(&self) -> &'static [Table];
+    /// The figures it draws, by name.
+    fn figure_names(&self) -> &'static [&'static str];
+    /// The configurations it compares.
+    fn arms(&self) -> Vec<String>;
+    /// Its part of the profile.
+    ///
+    /// # Errors
+    /// When the profile cannot be written as JSON.
+    fn parameters(&self, profile: &Profile) -> Result<serde_json::Value>;
+    /// About how long it measures, to estimate the time left; preparation included.
+    fn planned_s(&self, profile: &Profile) -> f64;
+    /// Measures: the only impure method.
+    fn measure<'a>(&'a self, bench: &'a mut Bench<'_>) -> Measuring<'a>;
+    /// Makes the summary tables of its rows. Pure.
+    ///
+    /// # Errors
+    /// When the rows are not what the step writes.
+    fn summarise(&self, frames: &Frames) -> Result<Vec<SummaryTable>>;
+    /// Draws its figures from its summary tables. Pure.
+    ///
+    /// # Errors
+    /// When a summary table or column is missing.
+    fn draw(&self, summaries: &[SummaryTable]) -> Result<Vec<Figure>>;
+}
+
+/// Every step, in the order of the report.
+pub const STEPS: &[&dyn Step] = &[&schema::SchemaStep, &explain::ExplainStep, &cache::CacheStep, &surge::SurgeStep];
+
+/// Inputs that every step shares: the specimen, the gear, and the versions of everything.
+pub const COMMON_INPUTS: &[&str] = &[
+    "Cargo.lock",
+    "app/migrations",
+    "app/queries",
+    "app/src",
+    "experiments/src/stack",
+    "experiments/src/steps/bench.rs",
+    "experiments/src/steps/blog.rs",
+];
+
+/// The table `name` among a step's summaries.
+///
+/// # Errors
+/// When there is none of this name.
+pub fn find<'a>(summaries: &'a [SummaryTable], name: &str) -> Result<&'a SummaryTable> {
+    summaries
+        .iter()
+        .find(|table| table.name == name)
+        .ok_or_else(|| anyhow::anyhow!("there is no summary `{name}`; a step draws only what it summarises"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{collections::BTreeSet, path::Path};
+
+    fn project() -> &'static Path {
+        Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+    }
+
+    #[test]
+    fn names_are_unique_and_fit_into_keys() {
+        let names: BTreeSet<&str> = STEPS.iter().map(|step| step.name()).collect();
+        assert_eq!(names.len(), STEPS.len());
+        assert!(names.iter().all(|name| name.chars().all(|letter| letter.is_ascii_lowercase())));
+    }
+
+    #[test]
+    fn every_step_has_a_section_and_every_section_a_step() {
+        let sections: BTreeSet<String> = std::fs::read_dir(project().join("report-src/sections"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().replace(".typ.j2", ""))
+            .collect();
+        let steps: BTreeSet<String> = STEPS.iter().map(|step| step.name().to_owned()).collect();
+        assert_eq!(sections, steps);
+    }
+
+    #[test]
+    fn every_input_exists_and_the_step_itself_is_one() {
+        for step in STEPS {
+            for path in COMMON_INPUTS.iter().chain(step.inputs()) {
+                assert!(project().join(path).exists(), "`{path}` of `{}` does not exist", step.name());
+            }
+            let own = format!("experiments/src/steps/{}", step.name());
+            assert!(
+                step.inputs().iter().any(|path| path.starts_with(&own)),
+                "`{}` does not depend on its own code",
+                step.name()
+            );
+        }
+    }
+
+    #[test]
+    fn every_column_of_every_table_is_explained() {
+        for step in STEPS {
+            assert!(!step.tables().is_empty());
+            for table in step.tables() {
+                assert!(!table.meaning.trim().is_empty());
+                for column in table.columns {
+                    assert!(column.meaning.trim().len() > 3, "`{}.{}` says nothing of itself", table.file, column.name);
+                }
+            }
+        }
+    }
+}

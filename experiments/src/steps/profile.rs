@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 /// The parameters of one run.
@@ -37,6 +37,15 @@ pub struct DataParameters {
     pub comments: u32,
     /// Tags, Zipf-distributed over the posts.
     pub tags: u32,
+}
+
+impl DataParameters {
+    /// The same as the specimen's size.
+    #[must_use]
+    pub fn size(&self) -> app::seed::Size {
+        let Self { users, posts, comments, tags } = *self;
+        app::seed::Size { users, posts, comments, tags }
+    }
 }
 
 /// How the price of an index is measured.
@@ -117,9 +126,11 @@ impl Profile {
     /// # Errors
     /// As [`Profile::read`].
     pub fn parse(text: &str, name: &str) -> Result<Self> {
-        let profiles: BTreeMap<String, Self> = toml::from_str(text).context("correct the key or the value shown")?;
-        let Some(profile) = profiles.get(name) else { bail!("{}", unknown("profile", name, profiles.keys())) };
-        profile.validate().with_context(|| format!("the profile `{name}` is absurd"))?;
+        let usage = |text: String| anyhow::Error::new(Usage(text));
+        let profiles: BTreeMap<String, Self> =
+            toml::from_str(text).map_err(|error| usage(format!("correct the key or the value shown: {error}")))?;
+        let Some(profile) = profiles.get(name) else { return Err(usage(unknown("profile", name, profiles.keys()))) };
+        profile.validate().map_err(|error| usage(format!("the profile `{name}` is absurd: {error:#}")))?;
         Ok(profile.clone())
     }
 
@@ -173,6 +184,11 @@ impl Profile {
         Ok(())
     }
 }
+
+/// The user asked for something that cannot be done as asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
 
 /// The words for a name that is not in a list: the valid ones, and the nearest.
 pub fn unknown<'a>(kind: &str, name: &str, valid: impl Iterator<Item = &'a String> + Clone) -> String {

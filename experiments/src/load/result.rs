@@ -1,0 +1,258 @@
+//! The result of one trial: a versioned JSON file, complete or absent. It keeps histograms and never percentiles, because only
+//! histograms can be merged.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::recorder::{CacheStatus, FailureKind, SparseHistogram};
+use super::spec::TrialSpec;
+
+/// The only version of the format that this program reads and writes.
+pub const RESULT_VERSION: u32 = 1;
+
+/// A generator that is later than this measures itself.
+const LARGEST_LAG_P99_US: u64 = 2_000;
+
+/// A generator sends from one thread; one that uses more than this share of a processor may be the bottleneck.
+const LARGEST_CPU_SHARE: f64 = 0.85;
+
+/// What one trial saw.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrialResult {
+    /// Version of the format, [`RESULT_VERSION`].
+    pub version: u32,
+    /// What was asked for.
+    pub spec: TrialSpec,
+    /// Length of the measured window.
+    pub window_us: u64,
+    /// The phases in order.
+    pub phases: Vec<PhaseResult>,
+    /// Requests by second, phase, endpoint, server, cache status and status code; the warm-up too, in negative seconds.
+    pub cells: Vec<ResultCell>,
+    /// Sessions by phase and server; empty when users keep no cookies.
+    pub sessions: Vec<SessionResult>,
+    /// What the generator itself cost.
+    pub generator: Generator,
+    /// Reasons to doubt the trial.
+    pub warnings: Vec<String>,
+}
+
+/// Totals of one phase.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PhaseResult {
+    /// Name.
+    pub name: String,
+    /// Whether it belongs to the measured window.
+    pub measured: bool,
+    /// Begin, from the start of the measured window; negative in the warm-up.
+    pub start_s: f64,
+    /// Length.
+    pub duration_s: f64,
+    /// Requests that were due; in a closed loop, as many as were sent.
+    pub offered_count: u64,
+    /// Requests that were sent.
+    pub sent_count: u64,
+    /// Requests that got an answer of any kind.
+    pub answered_count: u64,
+    /// Requests that got the expected answer.
+    pub expected_count: u64,
+    /// Requests that got another answer, or none.
+    pub unexpected_count: u64,
+    /// Requests that got no answer.
+    pub failed_count: u64,
+    /// Requests that were due and never sent, because the drain limit was reached.
+    pub unsent_count: u64,
+    /// Sum of the bodies.
+    pub body_bytes: u64,
+    /// Offered rate.
+    pub offered_per_s: f64,
+    /// Rate of expected answers that were complete before the phase ended.
+    pub achieved_per_s: f64,
+    /// Requests by the second in which they were complete.
+    pub completed: Vec<SecondCount>,
+}
+
+/// A count in one second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecondCount {
+    /// From the start of the measured window.
+    pub second: i32,
+    /// How many.
+    pub count: u64,
+}
+
+/// Requests that agree in everything but their times.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResultCell {
+    /// Name of the phase.
+    pub phase: String,
+    /// Second of the intended start, from the start of the measured window.
+    pub second: i32,
+    /// Name of the endpoint.
+    pub endpoint: String,
+    /// `X-Served-By`, or empty.
+    pub served_by: String,
+    /// `Cache-Status`.
+    pub cache: CacheStatus,
+    /// Status code; 0 without an answer.
+    pub status: u16,
+    /// Why there was no answer.
+    pub error: Option<FailureKind>,
+    /// How many.
+    pub count: u64,
+    /// How many of them were not the expected answer.
+    pub unexpected_count: u64,
+    /// Sum of the bodies.
+    pub body_bytes: u64,
+    /// From the intended start to the last byte: pairs of bucket and count.
+    #[serde(with = "pairs")]
+    pub latency_us: SparseHistogram,
+    /// From sending to the last byte.
+    #[serde(with = "pairs")]
+    pub service_us: SparseHistogram,
+    /// From the intended start to sending.
+    #[serde(with = "pairs")]
+    pub lag_us: SparseHistogram,
+}
+
+/// Sessions that one server answered first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionResult {
+    /// Name of the phase.
+    pub phase: String,
+    /// The server that answered the session's first request.
+    pub served_by: String,
+    /// Sessions.
+    pub session_count: u64,
+    /// Requests that another server answered than the one before in the same session.
+    pub server_change_count: u64,
+}
+
+/// What the generator cost and how well it kept time, in the measured window.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Generator {
+    /// CPU time in user mode.
+    pub cpu_user_us: u64,
+    /// CPU time in the kernel.
+    pub cpu_kernel_us: u64,
+    /// Processors it could run on.
+    pub cpu_count: usize,
+    /// Largest resident memory.
+    pub peak_memory_bytes: u64,
+    /// Median of the send lag; absent without a phase with a rate.
+    pub lag_p50_us: Option<u64>,
+    /// 99th percentile of the send lag.
+    pub lag_p99_us: Option<u64>,
+    /// Largest send lag.
+    pub lag_max_us: Option<u64>,
+}
+
+impl TrialResult {
+    /// Writes the file whole or not at all.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let write = || -> Result<()> {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let mut file = tempfile::NamedTempFile::new_in(folder)?;
+            let mut buffer = std::io::BufWriter::new(&mut file);
+            serde_json::to_writer(&mut buffer, self)?;
+            buffer.flush()?;
+            drop(buffer);
+            file.persist(path)?;
+            Ok(())
+        };
+        write().with_context(|| format!("could not write the trial's result `{}`", path.display()))
+    }
+
+    /// Reads a result.
+    ///
+    /// # Errors
+    /// When there is no such file, or it is not a result of this version.
+    pub fn read(path: &Path) -> Result<Self> {
+        let read = || -> Result<Self> {
+            let result: Self = serde_json::from_str(&std::fs::read_to_string(path)?)?;
+            ensure!(
+                result.version == RESULT_VERSION,
+                "its version is {}; this program reads version {RESULT_VERSION}",
+                result.version
+            );
+            Ok(result)
+        };
+        read().with_context(|| format!("could not read the trial's result `{}`", path.display()))
+    }
+
+    /// The cells of the measured phases.
+    pub fn measured_cells(&self) -> impl Iterator<Item = &ResultCell> {
+        let measured = |name: &str| self.phases.iter().any(|phase| phase.measured && phase.name == name);
+        self.cells.iter().filter(move |cell| measured(&cell.phase))
+    }
+
+    /// The measured phases.
+    pub fn measured_phases(&self) -> impl Iterator<Item = &PhaseResult> {
+        self.phases.iter().filter(|phase| phase.measured)
+    }
+
+    /// One of the three times over all measured cells that pass the filter.
+    pub fn merged(
+        &self,
+        time: impl Fn(&ResultCell) -> &SparseHistogram,
+        keep: impl Fn(&ResultCell) -> bool,
+    ) -> SparseHistogram {
+        let mut merged = SparseHistogram::default();
+        for cell in self.measured_cells().filter(|cell| keep(cell)) {
+            merged.merge(time(cell));
+        }
+        merged
+    }
+}
+
+/// What a reader of the result should doubt.
+#[must_use]
+pub fn warnings(result: &TrialResult) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for phase in result.measured_phases() {
+        let mut warn = |count: u64, what: &str| {
+            if count > 0 {
+                warnings.push(format!("phase `{}`: {count} of {} requests {what}", phase.name, phase.offered_count));
+            }
+        };
+        warn(phase.unsent_count, "were never sent, because the drain limit was reached");
+        warn(phase.failed_count, "got no answer");
+        warn(phase.unexpected_count - phase.failed_count, "got an unexpected answer");
+    }
+    if let Some(lag_us) = result.generator.lag_p99_us.filter(|&lag_us| lag_us > LARGEST_LAG_P99_US) {
+        warnings.push(format!("the generator was late: the 99th percentile of its send lag is {lag_us} µs"));
+    }
+    let cpu_us = result.generator.cpu_user_us + result.generator.cpu_kernel_us;
+    let share = cpu_us as f64 / result.window_us as f64;
+    if share > LARGEST_CPU_SHARE {
+        warnings.push(format!("the generator used {:.0} % of the one processor that it sends from", share * 100.0));
+    }
+    warnings
+}
+
+/// A histogram as a list of pairs `[bucket_us, count]`.
+mod pairs {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::load::recorder::SparseHistogram;
+
+    pub(super) fn serialize<S: Serializer>(histogram: &SparseHistogram, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(histogram.iter())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SparseHistogram, D::Error> {
+        Ok(Vec::<(u64, u64)>::deserialize(deserializer)?.into_iter().collect())
+    }
+}

@@ -1,0 +1,241 @@
+//! One user of a trial, as goose runs it: takes a turn, sends the request, reads the answer to its last byte, notes the times.
+//! It refuses to know who else is sending, and shares no lock with them while it does.
+
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Instant;
+
+use goose::prelude::{GooseMethod, GooseRequest, GooseUser};
+use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderMap, SET_COOKIE};
+
+use super::cookies::CookieJar;
+use super::engine::Shared;
+use super::pace::Turn;
+use super::recorder::{CacheStatus, FailureKind, Sample};
+use super::request::PlannedRequest;
+use super::spec::{Cookies, Endpoint, Method};
+
+/// Samples are handed over in batches of this size, so that the hand-over costs nothing per request.
+const BATCH: usize = 512;
+
+/// What a user hands over.
+pub enum Report {
+    /// Requests that were answered, or were not.
+    Samples(Vec<Sample>),
+    /// A request of a session, to be counted by server.
+    Session(SessionNote),
+    /// The user has nothing left to do.
+    Finished,
+}
+
+/// Where a session stands after one of its requests.
+#[derive(Clone, Debug)]
+pub struct SessionNote {
+    /// Place of the phase.
+    pub phase: u16,
+    /// Who answered.
+    pub served_by: Arc<str>,
+    /// Whether it was the session's first request; otherwise another server answered the one before.
+    pub first: bool,
+}
+
+struct Answer {
+    status: u16,
+    failure: Option<FailureKind>,
+    served_by: Arc<str>,
+    cache: CacheStatus,
+    expected: bool,
+    body_bytes: u64,
+}
+
+struct Worker<'a> {
+    user: &'a mut GooseUser,
+    shared: &'a Shared,
+    jar: CookieJar,
+    requests_in_session: u32,
+    session_server: Option<Arc<str>>,
+    servers: Vec<Arc<str>>,
+    samples: Vec<Sample>,
+    reports: Sender<Report>,
+}
+
+/// Sends until the schedule is exhausted.
+pub async fn work(user: &mut GooseUser, shared: &Shared) {
+    user.client = shared.client.clone();
+    shared.arrive().await;
+    let mut worker = Worker {
+        user,
+        shared,
+        jar: CookieJar::default(),
+        requests_in_session: 0,
+        session_server: None,
+        servers: vec![Arc::from("")],
+        samples: Vec::with_capacity(BATCH),
+        reports: shared.reports.clone(),
+    };
+    let mut phase = 0;
+    while let Some(turn) = shared.pace.next(&mut phase).await {
+        worker.take(turn).await;
+    }
+    shared.retire();
+    worker.flush();
+    // The receiver lives until all users have finished.
+    let _ = worker.reports.send(Report::Finished);
+}
+
+impl Worker<'_> {
+    async fn take(&mut self, turn: Turn) {
+        let planned = self.shared.mix.draw(turn.phase, turn.ticket);
+        let cookie = self.cookie();
+        let sent = Instant::now();
+        let answer = self.send(&planned, cookie.as_deref()).await;
+        let done = Instant::now();
+        self.shared.note_answer(answer.failure);
+        if self.shared.cookies == Cookies::PerUser {
+            self.note_session(turn.phase, &answer.served_by);
+        }
+        let intended = turn.intended.unwrap_or(sent);
+        self.samples.push(Sample {
+            phase: turn.phase as u16,
+            second: self.shared.second_of(intended),
+            completed_second: self.shared.second_of(done),
+            completed_in_phase: done <= self.shared.pace.phase_end(turn.phase),
+            endpoint: planned.endpoint as u16,
+            served_by: answer.served_by,
+            cache: answer.cache,
+            status: answer.status,
+            failure: answer.failure,
+            expected: answer.expected,
+            body_bytes: answer.body_bytes,
+            latency_us: (done - intended).as_micros() as u64,
+            service_us: (done - sent).as_micros() as u64,
+            lag_us: sent.saturating_duration_since(intended).as_micros() as u64,
+        });
+        if self.samples.len() == BATCH {
+            self.flush();
+        }
+    }
+
+    fn cookie(&mut self) -> Option<String> {
+        if self.shared.cookies == Cookies::None {
+            return None;
+        }
+        if self.shared.requests_per_session.is_some_and(|most| self.requests_in_session >= most) {
+            self.jar.clear();
+            self.requests_in_session = 0;
+            self.session_server = None;
+        }
+        self.requests_in_session += 1;
+        self.jar.header()
+    }
+
+    async fn send(&mut self, planned: &PlannedRequest, cookie: Option<&str>) -> Answer {
+        let shared = self.shared;
+        let endpoint = &shared.endpoints[planned.endpoint];
+        let (method, goose_method) = methods(endpoint.method);
+        let mut builder = self.user.client.request(method, format!("{}{}", shared.base_url, planned.path));
+        if let Some(cookie) = cookie {
+            builder = builder.header(COOKIE, cookie);
+        }
+        if let Some(form) = &planned.form {
+            builder = builder.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.clone());
+        }
+        let request =
+            GooseRequest::builder().method(goose_method).path(planned.path.as_str()).name(endpoint.name.as_str());
+        let answered = self.user.request(request.set_request_builder(builder).build()).await;
+        let Ok(answered) = answered else {
+            return self.failed(FailureKind::Request);
+        };
+        match answered.response {
+            Ok(response) => self.read(response, endpoint).await,
+            Err(error) => self.failed(kind_of(&error)),
+        }
+    }
+
+    async fn read(&mut self, response: reqwest::Response, endpoint: &Endpoint) -> Answer {
+        let status = response.status().as_u16();
+        let headers = response.headers();
+        let served_by = text(headers, "x-served-by").unwrap_or("");
+        let served_by = intern(&mut self.servers, served_by);
+        let cache = CacheStatus::parse(text(headers, "cache-status"));
+        if self.shared.cookies == Cookies::PerUser {
+            headers
+                .get_all(SET_COOKIE)
+                .iter()
+                .filter_map(|value| value.to_str().ok())
+                .for_each(|header| self.jar.set(header));
+        }
+        // The body is always read to its end: otherwise the connection could not be used again.
+        match response.bytes().await {
+            Ok(body) => Answer {
+                status,
+                failure: None,
+                served_by,
+                cache,
+                expected: is_expected(endpoint, status, &body),
+                body_bytes: body.len() as u64,
+            },
+            Err(error) => self.failed(if error.is_timeout() { FailureKind::Timeout } else { FailureKind::Body }),
+        }
+    }
+
+    fn failed(&self, kind: FailureKind) -> Answer {
+        let served_by = Arc::clone(&self.servers[0]);
+        Answer { status: 0, failure: Some(kind), served_by, cache: CacheStatus::None, expected: false, body_bytes: 0 }
+    }
+
+    fn note_session(&mut self, phase: usize, served_by: &Arc<str>) {
+        if served_by.is_empty() {
+            return;
+        }
+        let first = self.session_server.is_none();
+        if first || self.session_server.as_ref() != Some(served_by) {
+            self.session_server = Some(Arc::clone(served_by));
+            let note = SessionNote { phase: phase as u16, served_by: Arc::clone(served_by), first };
+            let _ = self.reports.send(Report::Session(note));
+        }
+    }
+
+    fn flush(&mut self) {
+        let samples = std::mem::replace(&mut self.samples, Vec::with_capacity(BATCH));
+        let _ = self.reports.send(Report::Samples(samples));
+    }
+}
+
+fn methods(method: Method) -> (reqwest::Method, GooseMethod) {
+    match method {
+        Method::Get => (reqwest::Method::GET, GooseMethod::Get),
+        Method::Head => (reqwest::Method::HEAD, GooseMethod::Head),
+        Method::Post => (reqwest::Method::POST, GooseMethod::Post),
+    }
+}
+
+fn kind_of(error: &reqwest::Error) -> FailureKind {
+    if error.is_timeout() {
+        FailureKind::Timeout
+    } else if error.is_connect() {
+        FailureKind::Connect
+    } else {
+        FailureKind::Request
+    }
+}
+
+fn is_expected(endpoint: &Endpoint, status: u16, body: &[u8]) -> bool {
+    let holds = |part: &str| body.windows(part.len()).any(|window| window == part.as_bytes());
+    endpoint.expect.status.contains(&status)
+        && endpoint.expect.contains.as_deref().is_none_or(|part| part.is_empty() || holds(part))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// There are a handful of servers, so that a search of the list is the cheapest way to share their names.
+fn intern(servers: &mut Vec<Arc<str>>, name: &str) -> Arc<str> {
+    if let Some(known) = servers.iter().find(|known| &***known == name) {
+        return Arc::clone(known);
+    }
+    let new: Arc<str> = Arc::from(name);
+    servers.push(Arc::clone(&new));
+    new
+}

@@ -1,0 +1,114 @@
+//! `just bless`: the present full run becomes the reference that is committed, and its main table goes into the README. The only
+//! writer of `results/reference/`.
+
+use std::{fmt::Write as _, fs, path::Path};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{Project, document, report, status};
+use crate::{
+    report::values::format_cell,
+    results::{ResultsFolder, summary::SummaryTable},
+    steps::STEPS,
+};
+
+const BEGIN: &str = "<!-- results: begin (written by `just bless`) -->";
+const END: &str = "<!-- results: end -->";
+
+/// Copies summaries, figures, conditions and the PDF of a complete, current, full run.
+///
+/// # Errors
+/// When a step is missing, stale, failed or of another profile; then nothing is copied.
+pub fn bless(project: &Project, results: &Path) -> Result<()> {
+    let folder = ResultsFolder::read_only(results);
+    for step in STEPS {
+        let reasons = status::reasons(project, &folder, *step, None)?;
+        if let Some(reason) = reasons.first() {
+            bail!("`{}` is not current ({reason}); run `just all` first", step.name());
+        }
+        let record = folder.record(step.name())?.context("a current step has a record")?;
+        ensure!(
+            record.profile == "full",
+            "`{}` was measured with the profile `{}`; run `just all` first",
+            step.name(),
+            record.profile
+        );
+    }
+    report(project, results, None)?;
+    let reference = project.root.join("results/reference");
+    if reference.exists() {
+        fs::remove_dir_all(&reference).with_context(|| format!("cannot replace `{}`", reference.display()))?;
+    }
+    for part in ["summary", "figures"] {
+        copy_folder(&results.join(part), &reference.join(part))?;
+    }
+    for step in STEPS {
+        copy(&folder.step(step.name()).join("step.json"), &reference.join(step.name()).join("step.json"))?;
+    }
+    copy(&results.join("report.pdf"), &reference.join("report.pdf"))?;
+    splice(&project.root.join("README.md"), &readme_table(&document::summaries(&folder)?)?)
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read `{}`", from.display()))? {
+        let entry = entry?;
+        copy(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let folder = to.parent().context("a file has a folder")?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
+    fs::copy(from, to).with_context(|| format!("cannot copy `{}` to `{}`", from.display(), to.display()))?;
+    Ok(())
+}
+
+/// The table of the README: before and after caching.
+fn readme_table(summaries: &[SummaryTable]) -> Result<String> {
+    const COLUMNS: &[(&str, &str)] = &[
+        ("arm", "cache levels on"),
+        ("p50_us", "median load time"),
+        ("p99_us", "p99"),
+        ("cpu_us_per_request", "server CPU per request"),
+        ("statements_per_request", "SQL statements per request"),
+        ("peak_per_s", "peak (closed loop)"),
+    ];
+    let table =
+        summaries.iter().find(|table| table.address() == "cache.arms").context("there is no summary `cache.arms`")?;
+    let mut text = format!("| {} |\n", COLUMNS.iter().map(|(_, header)| *header).collect::<Vec<_>>().join(" | "));
+    let _ = writeln!(text, "| --- |{}", " ---: |".repeat(COLUMNS.len() - 1));
+    for key in table.keys() {
+        let cells = COLUMNS
+            .iter()
+            .map(|(column, _)| table.cell(&key, column).map(|cell| format_cell(column, cell)).unwrap_or_default());
+        let _ = writeln!(text, "| {} |", cells.collect::<Vec<_>>().join(" | "));
+    }
+    Ok(text)
+}
+
+/// Puts `text` between the marks.
+fn splice(path: &Path, text: &str) -> Result<()> {
+    let old = fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let (head, rest) =
+        old.split_once(BEGIN).with_context(|| format!("`{}` has lost the mark `{BEGIN}`", path.display()))?;
+    let (_, tail) = rest.split_once(END).with_context(|| format!("`{}` has lost the mark `{END}`", path.display()))?;
+    fs::write(path, format!("{head}{BEGIN}\n\n{text}\n{END}{tail}"))
+        .with_context(|| format!("cannot write `{}`", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_between_the_marks_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("README.md");
+        fs::write(&path, format!("head\n{BEGIN}\nold\n{END}\ntail\n")).unwrap();
+        splice(&path, "new\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("head\n{BEGIN}\n\nnew\n\n{END}\ntail\n"));
+        fs::write(&path, "no marks").unwrap();
+        assert!(splice(&path, "new").is_err());
+    }
+}

@@ -1,0 +1,262 @@
+//! The way from `results/` to the PDF: checked rows, summaries, figures, document. A function of the results and the templates.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Project, programs, status};
+use crate::{
+    aggregate::Frames,
+    report::{self, Attachment, BuildOptions, Document, Section, Source, Status, Templates, Typst, values},
+    results::{ResultsFolder, StepRecord, dictionary as dictionary_of, summary::SummaryTable},
+    steps::{Figure, STEPS, Step},
+};
+
+/// Makes `results/report.pdf` (or `output`) from the results that are there.
+///
+/// # Errors
+/// [`crate::results::Damage`] when a result is not what was measured; else when a template, Typst or the disk is to blame, which is named.
+pub fn report(project: &Project, results: &Path, output: Option<&Path>) -> Result<PathBuf> {
+    let folder = ResultsFolder::read_only(results);
+    let document = document(project, &folder)?;
+    let options = BuildOptions {
+        typst: Typst { program: programs::typst(project)? },
+        folder: project.runs().join("report"),
+        output: output.map_or_else(|| results.join("report.pdf"), Path::to_owned),
+    };
+    report::build(&document, &Templates::read(&project.root.join("report-src"))?, &options)
+}
+
+/// Prints where values come from: the one with this key, or all whose keys begin so.
+///
+/// # Errors
+/// When there is no such value.
+pub fn trace(results: &Path, key: &str) -> Result<()> {
+    let values = values::values(&summaries(&ResultsFolder::read_only(results))?)?;
+    let found: Vec<_> =
+        values.values().filter(|value| value.key == key || value.key.starts_with(&format!("{key}."))).collect();
+    ensure!(!found.is_empty(), "there is no value `{key}`; `experiments results` prints the summaries");
+    for value in found {
+        println!("{} = {} ({}, row `{}`, column `{}`)", value.key, value.text, value.file, value.row, value.column);
+    }
+    Ok(())
+}
+
+/// The data dictionary of every step.
+#[must_use]
+pub fn dictionary() -> String {
+    dictionary_of(STEPS.iter().map(|step| (step.name(), step.question(), step.tables())))
+}
+
+/// The summary tables of every step with results.
+pub(super) fn summaries(results: &ResultsFolder) -> Result<Vec<SummaryTable>> {
+    let mut tables = Vec::new();
+    for step in STEPS {
+        if let Some(record) = results.record(step.name())? {
+            tables.extend(summarise(results, *step, &record)?);
+        }
+    }
+    Ok(tables)
+}
+
+fn summarise(results: &ResultsFolder, step: &dyn Step, record: &StepRecord) -> Result<Vec<SummaryTable>> {
+    results.check(record)?;
+    let smallest = record.parameters.get("smallest_effect_percent").and_then(serde_json::Value::as_f64);
+    let smallest = smallest.with_context(|| format!("`{}/step.json` does not say the smallest effect", step.name()))?;
+    let mut tables = step
+        .summarise(&Frames::new(results.step(step.name()), smallest / 100.0))
+        .with_context(|| format!("cannot summarise `{}`", step.name()))?;
+    tables.push(conditions(step, record));
+    Ok(tables)
+}
+
+/// The conditions of a step as a summary, so that a section can print them like any other value.
+fn conditions(step: &dyn Step, record: &StepRecord) -> SummaryTable {
+    use crate::{aggregate::column, results::summary::Cell};
+    SummaryTable {
+        step: step.name().to_owned(),
+        name: "run".to_owned(),
+        columns: vec![
+            column("step", "the step"),
+            column("profile", "the profile that gave the parameters"),
+            column("duration_s", "wall time of the step"),
+            column("measured_s", "the sum of its measured windows"),
+            column("measured_share", "their share of the wall time"),
+            column("smallest_effect_percent", "the smallest change that matters"),
+        ],
+        rows: vec![vec![
+            Cell::from(step.name()),
+            Cell::from(record.profile.as_str()),
+            Cell::from(record.duration_s),
+            Cell::from(record.measured_s),
+            Cell::from(record.measured_s / record.duration_s),
+            Cell::from(record.parameters["smallest_effect_percent"].as_f64().unwrap_or(f64::NAN)),
+        ]],
+    }
+}
+
+fn document(project: &Project, results: &ResultsFolder) -> Result<Document> {
+    let mut document = Document {
+        title: "Loadbook".to_owned(),
+        subtitle: "A blog under load: its schema, its queries, its caches and its balancer, measured".to_owned(),
+        notice: None,
+        environment: Vec::new(),
+        tables: Vec::new(),
+        figures: BTreeMap::new(),
+        sources: sources(project)?,
+        sections: Vec::new(),
+        attachments: Vec::new(),
+        newest_result_unix_s: 0,
+    };
+    for step in STEPS {
+        add_step(project, results, *step, &mut document)?;
+    }
+    write_derived(results, &document)?;
+    Ok(document)
+}
+
+fn add_step(project: &Project, results: &ResultsFolder, step: &dyn Step, document: &mut Document) -> Result<()> {
+    let record = results.record(step.name())?;
+    let failure = results.failure(step.name())?;
+    let mut section = Section {
+        step: step.name().to_owned(),
+        title: step.title().to_owned(),
+        question: step.question().to_owned(),
+        status: Status::Missing,
+        warnings: Vec::new(),
+        provenance: Vec::new(),
+    };
+    if let Some(record) = &record {
+        let tables = summarise(results, step, record)?;
+        for Figure { name, svg } in
+            step.draw(&tables).with_context(|| format!("cannot draw the figures of `{}`", step.name()))?
+        {
+            document.figures.insert(format!("{}_{name}", step.name()), svg);
+        }
+        document.tables.extend(tables);
+        let reasons = status::reasons(project, results, step, None)?;
+        section.status = if reasons.is_empty() { Status::Current } else { Status::Stale(reasons) };
+        section.warnings.clone_from(&record.warnings);
+        section.provenance = provenance(record);
+        take_record(results, record, document)?;
+    }
+    if let Some(failure) = failure {
+        section.status = Status::Failed(failure.error);
+        document.newest_result_unix_s = document.newest_result_unix_s.max(unix_s(&failure.failed_utc)?);
+    }
+    document.sections.push(section);
+    Ok(())
+}
+
+/// What a finished measurement gives to the document as a whole.
+fn take_record(results: &ResultsFolder, record: &StepRecord, document: &mut Document) -> Result<()> {
+    if record.profile != "full" {
+        document.notice =
+            Some(format!("profile “{}”: it shows that everything runs; it is not for conclusions", record.profile));
+    }
+    let finished = unix_s(&record.finished_utc)?;
+    if finished >= document.newest_result_unix_s {
+        document.newest_result_unix_s = finished;
+        let list = |facts: &BTreeMap<String, String>| {
+            facts.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+        };
+        document.environment = vec![
+            ("Machine".to_owned(), list(&record.environment.machine)),
+            ("Programs".to_owned(), list(&record.environment.programs)),
+            ("Settings".to_owned(), list(&record.environment.settings)),
+        ];
+    }
+    let folder = results.step(&record.step);
+    for text in &record.texts {
+        let path = folder.join(&text.file);
+        let source = Source {
+            language: language(&text.file).to_owned(),
+            origin: format!("results/{}/{}", record.step, text.file),
+            text: fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?,
+        };
+        document.sources.insert(format!("{}/{}", record.step, text.file), source);
+    }
+    let files = record.tables.iter().map(|table| table.file.as_str()).filter(|file| *file != "latencies.csv");
+    for file in files.chain(["step.json"]) {
+        let path = folder.join(file);
+        document.attachments.push(Attachment {
+            name: format!("{}_{file}", record.step),
+            description: format!("{file} of the step {}", record.step),
+            media_type: if file.ends_with(".csv") { "text/csv" } else { "application/json" }.to_owned(),
+            bytes: fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?,
+        });
+    }
+    Ok(())
+}
+
+fn provenance(record: &StepRecord) -> Vec<(String, String)> {
+    let files: Vec<String> =
+        record.tables.iter().map(|table| format!("{} ({} rows)", table.file, table.rows)).collect();
+    vec![
+        ("command".to_owned(), format!("experiments run {} --profile {}", record.step, record.profile)),
+        ("finished (UTC)".to_owned(), record.finished_utc.clone()),
+        ("commit".to_owned(), record.commit.clone().unwrap_or_else(|| "not in a checkout".to_owned())),
+        ("seed".to_owned(), record.seed.to_string()),
+        ("arms".to_owned(), record.arms.join(", ")),
+        ("parameters".to_owned(), record.parameters.to_string()),
+        (format!("files in results/{}", record.step), files.join(", ")),
+    ]
+}
+
+/// The specimen's SQL, as it is compiled into it.
+fn sources(project: &Project) -> Result<BTreeMap<String, Source>> {
+    let mut sources = BTreeMap::new();
+    for query in app::db::QUERIES {
+        let origin = format!("app/queries/{}.sql", query.name);
+        sources.insert(origin.clone(), Source { language: "sql".to_owned(), origin, text: query.sql.to_owned() });
+    }
+    let origin = "nginx/nginx.conf.template";
+    let text = fs::read_to_string(project.root.join(origin)).with_context(|| format!("cannot read `{origin}`"))?;
+    let source = Source { language: "nginx".to_owned(), origin: origin.to_owned(), text: without_comments(&text) };
+    sources.insert(origin.to_owned(), source);
+    Ok(sources)
+}
+
+/// A configuration without the lines that say why, which take more room than a page has.
+fn without_comments(text: &str) -> String {
+    let lines: Vec<&str> =
+        text.lines().filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#')).collect();
+    lines.join("\n")
+}
+
+fn language(file: &str) -> &'static str {
+    match file.rsplit_once('.').map(|(_, ending)| ending) {
+        Some("sql") => "sql",
+        Some("conf") => "nginx",
+        _ => "",
+    }
+}
+
+/// Summaries and figures as files, for people who look without the PDF.
+fn write_derived(results: &ResultsFolder, document: &Document) -> Result<()> {
+    let (summary, figures) = (results.path().join("summary"), results.path().join("figures"));
+    for folder in [&summary, &figures] {
+        if folder.exists() {
+            fs::remove_dir_all(folder).with_context(|| format!("cannot renew `{}`", folder.display()))?;
+        }
+        fs::create_dir_all(folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
+    }
+    for table in &document.tables {
+        table.write(&summary)?;
+    }
+    for (name, svg) in &document.figures {
+        let path = figures.join(format!("{name}.svg"));
+        fs::write(&path, svg).with_context(|| format!("cannot write `{}`", path.display()))?;
+    }
+    Ok(())
+}
+
+fn unix_s(utc: &str) -> Result<i64> {
+    let time =
+        chrono::DateTime::parse_from_rfc3339(utc).with_context(|| format!("`{utc}` is not a time of `step.json`"))?;
+    Ok(time.timestamp())
+}

@@ -1,0 +1,88 @@
+//! Writes everything that Typst needs into a build folder, where it can be looked at, and puts the PDF in its place.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+
+use super::document::Document;
+use super::functions::Catalogue;
+use super::render::{Rendered, render};
+use super::templates::Templates;
+use super::typst::Typst;
+use super::{data, diagnostics, values};
+
+/// Where things are and where they go.
+#[derive(Clone, Debug)]
+pub struct BuildOptions {
+    /// The compiler.
+    pub typst: Typst,
+    /// The folder for what is generated; what an earlier build left there is replaced.
+    pub folder: PathBuf,
+    /// The PDF. It is replaced as a whole, and only when everything went well.
+    pub output: PathBuf,
+}
+
+/// Makes the PDF and returns its path.
+///
+/// # Errors
+/// When a template names what does not exist, when Typst complains (a warning is a complaint), or when a file cannot be written. The
+/// message begins with the template line to edit, where there is one.
+pub fn build(document: &Document, templates: &Templates, options: &BuildOptions) -> Result<PathBuf> {
+    let values = values::values(&document.tables)?;
+    let json = data::json(document, &values);
+    let catalogue = Arc::new(Catalogue::new(document, values));
+    let rendered = render(document, templates, &catalogue)?;
+    let folder = std::path::absolute(&options.folder)?;
+    let output = std::path::absolute(&options.output)?;
+    write_all(&folder, document, templates, &json, &rendered)?;
+
+    let partial = output.with_extension("pdf.partial");
+    if let Err(printed) = options.typst.compile(&folder, document.newest_result_unix_s, &partial)? {
+        let _ = std::fs::remove_file(&partial);
+        let found = diagnostics::parse(&printed);
+        if found.is_empty() {
+            bail!("Typst failed on `{}`:\n{printed}", folder.join("main.typ").display());
+        }
+        bail!("{}", diagnostics::explain(&found, &rendered, templates));
+    }
+    std::fs::rename(&partial, &output)
+        .with_context(|| format!("cannot write `{}`; check that its folder is writable", output.display()))?;
+    Ok(output)
+}
+
+fn write_all(
+    folder: &Path,
+    document: &Document,
+    templates: &Templates,
+    json: &str,
+    rendered: &[Rendered],
+) -> Result<()> {
+    for name in ["sections", "figures", "attachments"] {
+        let path = folder.join(name);
+        if path.exists() {
+            std::fs::remove_dir_all(&path).with_context(|| format!("cannot empty `{}`", path.display()))?;
+        }
+        std::fs::create_dir_all(&path)
+            .with_context(|| format!("cannot create `{}`; check that its folder is writable", path.display()))?;
+    }
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.join(name);
+        // An attachment may be named with its folder, such as `cache/trials.csv`.
+        path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+        std::fs::write(&path, bytes)
+            .with_context(|| format!("cannot write `{}`; check that the disk has room", path.display()))
+    };
+    write("style.typ", templates.style.as_bytes())?;
+    write("report.json", json.as_bytes())?;
+    for file in rendered {
+        write(&file.path, file.text.as_bytes())?;
+    }
+    for (name, svg) in &document.figures {
+        write(&format!("figures/{name}.svg"), svg.as_bytes())?;
+    }
+    for attachment in &document.attachments {
+        write(&format!("attachments/{}", attachment.name), &attachment.bytes)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! `report.json`: all that Typst reads, final texts only, one value a line, in a fixed order.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value as Json, json};
+
+use super::document::{Document, Section, Status};
+use super::escape::printable;
+use super::values::{Value, format_cell};
+use crate::results::summary::{Cell, SummaryTable};
+
+/// The data of the report as pretty-printed JSON.
+pub(super) fn json(document: &Document, values: &BTreeMap<String, Value>) -> String {
+    let mut report = Map::new();
+    report.insert("title".to_owned(), text(&document.title));
+    report.insert("subtitle".to_owned(), text(&document.subtitle));
+    let newest = chrono::DateTime::from_timestamp(document.newest_result_unix_s, 0).unwrap_or_default();
+    report.insert("date".to_owned(), Json::String(newest.format("%-d %B %Y, %H:%M UTC").to_string()));
+    report.insert("notice".to_owned(), document.notice.as_deref().map_or(Json::Null, text));
+    report.insert(
+        "environment".to_owned(),
+        document
+            .environment
+            .iter()
+            .map(|(group, facts)| json!({ "name": text(group), "facts": pairs(facts) }))
+            .collect(),
+    );
+    report.insert(
+        "sections".to_owned(),
+        Json::Object(document.sections.iter().map(|section| (section.step.clone(), describe(section))).collect()),
+    );
+    report.insert(
+        "values".to_owned(),
+        Json::Object(values.iter().map(|(key, value)| (printable(key), address(value))).collect()),
+    );
+    report.insert(
+        "tables".to_owned(),
+        Json::Object(document.tables.iter().map(|table| (table.address(), cells(table))).collect()),
+    );
+    let mut lines = serde_json::to_string_pretty(&Json::Object(report)).unwrap_or_default();
+    lines.push('\n');
+    lines
+}
+
+fn text(text: &str) -> Json {
+    Json::String(printable(text))
+}
+
+fn pairs(facts: &[(String, String)]) -> Json {
+    facts.iter().map(|(name, fact)| json!([printable(name), printable(fact)])).collect()
+}
+
+fn describe(section: &Section) -> Json {
+    let reasons: Vec<&str> = match &section.status {
+        Status::Current | Status::Missing => Vec::new(),
+        Status::Stale(reasons) => reasons.iter().map(String::as_str).collect(),
+        Status::Failed(error) => vec![error],
+    };
+    json!({
+        "title": text(&section.title),
+        "question": text(&section.question),
+        "status": section.status.word(),
+        "reasons": reasons.into_iter().map(text).collect::<Json>(),
+        "warnings": section.warnings.iter().map(|warning| text(warning)).collect::<Json>(),
+        "provenance": pairs(&section.provenance),
+    })
+}
+
+fn address(value: &Value) -> Json {
+    json!({ "text": text(&value.text), "file": text(&value.file), "row": text(&value.row), "column": text(&value.column) })
+}
+
+fn cells(table: &SummaryTable) -> Json {
+    let columns = table.columns.iter().enumerate().map(|(index, column)| {
+        let held = || table.rows.iter().filter_map(|row| row.get(index));
+        let is_number = held().all(|cell| !matches!(cell, Cell::Text(_))) && held().any(|cell| cell.number().is_some());
+        (column.name.clone(), json!({ "index": index, "meaning": text(&column.meaning), "number": is_number }))
+    });
+    let rows = table.rows.iter().map(|row| {
+        let texts = table.columns.iter().zip(row).map(|(column, cell)| text(&format_cell(&column.name, cell)));
+        texts.collect::<Json>()
+    });
+    json!({ "file": text(&table.file()), "columns": Json::Object(columns.collect()), "rows": rows.collect::<Json>() })
+}

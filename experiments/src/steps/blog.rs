@@ -1,0 +1,278 @@
+//! The specimen at work: services, seeded databases, and the servers of one trial. It knows how to set the blog up, not what is
+//! asked of it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use app::db::Indexes;
+use sqlx::{PgPool, postgres::PgPoolOptions};
+
+use super::profile::DataParameters;
+use crate::stack::{
+    self, AppOptions, AppServer, Balancing, CacheLevels, Nginx, NginxOptions, PostgresSettings, RedisSettings,
+    RunFolder, Stack,
+};
+
+/// Programs and files that a run needs.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// Those of the stack; its supervisor is this crate's own program.
+    pub stack: stack::Programs,
+    /// The app.
+    pub app: PathBuf,
+    /// `nginx/nginx.conf.template`.
+    pub nginx_template: PathBuf,
+}
+
+/// On which processors the load generator and the system under test run.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Placement {
+    /// Apart: what the generator uses is not taken from the system.
+    Pinned {
+        /// PostgreSQL, Redis, the app servers and NGINX.
+        system: Vec<usize>,
+        /// The load generator.
+        generator: Vec<usize>,
+    },
+    /// All on every processor.
+    Shared,
+}
+
+impl Placement {
+    /// Apart where there are two processors or more: the generator gets the last one.
+    #[must_use]
+    pub fn of_this_machine() -> Self {
+        let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        match count {
+            0 | 1 => Self::Shared,
+            _ if !cfg!(target_os = "linux") => Self::Shared,
+            count => Self::Pinned { system: (0..count - 1).collect(), generator: vec![count - 1] },
+        }
+    }
+
+    /// The system's processors; `None` for all.
+    #[must_use]
+    pub fn system(&self) -> Option<&[usize]> {
+        if let Self::Pinned { system, .. } = self { Some(system) } else { None }
+    }
+
+    /// The generator's processors; empty for all.
+    #[must_use]
+    pub fn generator(&self) -> &[usize] {
+        if let Self::Pinned { generator, .. } = self { generator } else { &[] }
+    }
+}
+
+/// The running stores with their seeded databases.
+#[derive(Debug)]
+pub struct Blog {
+    /// PostgreSQL and Redis.
+    pub stack: Stack,
+    /// Their folder.
+    pub folder: RunFolder,
+    /// Who runs where.
+    pub placement: Placement,
+    /// How much was seeded.
+    pub data: DataParameters,
+    programs: Programs,
+    seed: u64,
+}
+
+/// The servers of one trial.
+#[derive(Debug)]
+pub struct Servers {
+    /// The balancer.
+    pub nginx: Nginx,
+    /// The app servers.
+    pub apps: Vec<AppServer>,
+}
+
+const PLAIN: &str = "blog_without_indexes";
+const INDEXED: &str = "blog_with_indexes";
+
+impl Blog {
+    /// Starts the stores, empty, in a folder of their own below `runs`.
+    ///
+    /// # Errors
+    /// When a store does not start; its log is shown.
+    pub async fn start(programs: Programs, runs: &Path, data: DataParameters, seed: u64) -> Result<Self> {
+        let folder = RunFolder::temporary(runs, programs.stack.clone())?;
+        let stack = Stack::start(&folder, &PostgresSettings::default(), &RedisSettings::default()).await?;
+        Ok(Self { stack, folder, placement: Placement::of_this_machine(), data, programs, seed })
+    }
+
+    /// The seeded database with or without the secondary indexes, made at its first use. Whoever writes takes a clone.
+    ///
+    /// # Errors
+    /// When the database cannot be made or seeded.
+    pub async fn seeded(&mut self, indexes: Indexes) -> Result<String> {
+        if !self.stack.postgres.database_exists(PLAIN).await? {
+            self.make_plain().await?;
+        }
+        if indexes == Indexes::Without {
+            return Ok(PLAIN.to_owned());
+        }
+        if !self.stack.postgres.database_exists(INDEXED).await? {
+            self.copy(PLAIN, INDEXED).await?;
+            let pool = self.pool(INDEXED).await?;
+            app::db::migrate(&pool, Indexes::With).await?;
+            sqlx::query("VACUUM (ANALYZE)").execute(&pool).await.context("cannot analyse the seeded database")?;
+            pool.close().await;
+        }
+        Ok(INDEXED.to_owned())
+    }
+
+    async fn make_plain(&self) -> Result<()> {
+        self.stack.postgres.create_database(PLAIN, None).await?;
+        let pool = self.pool(PLAIN).await?;
+        app::db::migrate(&pool, Indexes::Without).await?;
+        // Copies of this database inherit it, and the probe counts statements through it.
+        sqlx::query("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+            .execute(&pool)
+            .await
+            .context("cannot count statements")?;
+        let seeded = app::seed::seed(&pool, &self.data.size(), self.seed).await;
+        pool.close().await;
+        if let Err(error) = seeded {
+            self.stack.postgres.drop_database(PLAIN).await?;
+            return Err(error).context("cannot seed the blog");
+        }
+        Ok(())
+    }
+
+    /// A copy of the seeded database under `name`, for whoever writes to it.
+    ///
+    /// # Errors
+    /// When the copy cannot be made.
+    pub async fn clone_seeded(&mut self, name: &str, indexes: Indexes) -> Result<String> {
+        let seeded = self.seeded(indexes).await?;
+        if self.stack.postgres.database_exists(name).await? {
+            self.stack.postgres.drop_database(name).await?;
+        }
+        self.copy(&seeded, name).await?;
+        Ok(name.to_owned())
+    }
+
+    /// PostgreSQL copies a database only while nobody is connected to it.
+    async fn copy(&self, from: &str, to: &str) -> Result<()> {
+        let mut connection = self.stack.postgres.connect("postgres").await?;
+        sqlx::query(include_str!("../../queries/disconnect_all.sql"))
+            .bind(from)
+            .execute(&mut connection)
+            .await
+            .with_context(|| format!("cannot disconnect from `{from}`"))?;
+        self.stack.postgres.create_database(to, Some(from)).await
+    }
+
+    /// A small pool on a database.
+    ///
+    /// # Errors
+    /// When it cannot connect.
+    pub async fn pool(&self, database: &str) -> Result<PgPool> {
+        PgPoolOptions::new()
+            .max_connections(2)
+            .test_before_acquire(false)
+            .connect(&self.stack.postgres.url(database))
+            .await
+            .with_context(|| format!("cannot connect to the database `{database}`"))
+    }
+
+    /// Removes a database.
+    ///
+    /// # Errors
+    /// When PostgreSQL refuses.
+    pub async fn drop_database(&self, name: &str) -> Result<()> {
+        self.stack.postgres.drop_database(name).await
+    }
+
+    /// Starts `count` app servers on `database` and NGINX in front of them, and empties Redis.
+    ///
+    /// # Errors
+    /// When a server does not become ready; its log is shown.
+    pub async fn serve(
+        &self,
+        database: &str,
+        caches: CacheLevels,
+        balancing: Balancing,
+        count: usize,
+    ) -> Result<Servers> {
+        self.empty_cache().await?;
+        let url = self.stack.postgres.url(database);
+        let options: Vec<AppOptions> = (1..=count)
+            .map(|number| {
+                let name = format!("app-{number}");
+                AppOptions {
+                    caches,
+                    processors: self.placement.system().map(<[usize]>::to_vec),
+                    ..AppOptions::new(self.programs.app.clone(), &name, url.clone(), self.stack.redis.url())
+                }
+            })
+            .collect();
+        let mut apps = Vec::new();
+        for options in &options {
+            apps.push(AppServer::start(&self.folder, options).await?);
+        }
+        let upstreams = apps.iter().map(|app| (app.name().to_owned(), app.address())).collect();
+        let options = NginxOptions { balancing, ..NginxOptions::new(self.programs.nginx_template.clone(), upstreams) };
+        let nginx = Nginx::start(&self.folder, &options).await?;
+        let servers = Servers { nginx, apps };
+        for (_, pid) in self.components(&servers) {
+            self.place(pid)?;
+        }
+        Ok(servers)
+    }
+
+    async fn empty_cache(&self) -> Result<()> {
+        let client = redis::Client::open(self.stack.redis.url())?;
+        let mut connection = client.get_multiplexed_async_connection().await.context("cannot connect to Redis")?;
+        redis::cmd("FLUSHALL").exec_async(&mut connection).await.context("cannot empty Redis")
+    }
+
+    /// The processes that the probe reads: a name and the root of each component.
+    #[must_use]
+    pub fn components(&self, servers: &Servers) -> Vec<(String, u32)> {
+        let apps = servers.apps.iter().map(|app| (app.name().to_owned(), app.pid()));
+        [("nginx".to_owned(), servers.nginx.pid())].into_iter().chain(apps).chain(self.stack.components()).collect()
+    }
+
+    /// Moves a component with all its processes and threads to the system's processors.
+    fn place(&self, pid: u32) -> Result<()> {
+        let Some(system) = self.placement.system() else { return Ok(()) };
+        crate::probe::placement::place(pid, system)
+            .with_context(|| format!("cannot move the process {pid} to the processors {system:?}"))
+    }
+
+    /// Fails if PostgreSQL or Redis has ended, and shows the end of its log.
+    ///
+    /// # Errors
+    /// The component that ended.
+    pub fn check(&self) -> Result<()> {
+        Ok(self.stack.check()?)
+    }
+
+    /// Stops the stores and removes their folder.
+    ///
+    /// # Errors
+    /// When a store had ended before.
+    pub async fn stop(self) -> Result<()> {
+        let Self { stack, folder, .. } = self;
+        let stopped = stack.stop().await;
+        folder.remove();
+        stopped
+    }
+}
+
+impl Servers {
+    /// Stops NGINX, then the app servers.
+    ///
+    /// # Errors
+    /// When one of them had ended before.
+    pub async fn stop(self) -> Result<()> {
+        let mut outcomes = vec![self.nginx.stop().await];
+        for app in self.apps {
+            outcomes.push(app.stop().await);
+        }
+        outcomes.into_iter().collect()
+    }
+}

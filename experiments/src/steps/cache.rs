@@ -1,0 +1,176 @@
+//! The step `cache`: the same load on the blog with each of its cache levels, and with all of them.
+
+mod summary;
+
+use anyhow::Result;
+
+use super::{
+    Bench, Figure, Measuring, Profile, Step,
+    bench::blocks,
+    find,
+    trial::{
+        self, Arm, Detail, Load,
+        rows::{CounterRow, LatencyRow, ResourceRow, TrialRow},
+    },
+};
+use crate::{
+    aggregate::Frames,
+    figures::{Axis, Bar, BarChart, BarSeries, Orientation, StackedBars},
+    load::spec::{Cookies, Phase},
+    results::{
+        Row, Table,
+        summary::{Cell, SummaryTable},
+    },
+    stack::{Balancing, CacheLevels},
+};
+
+/// The step.
+pub struct CacheStep;
+
+/// The arms; the first is the baseline.
+const ARMS: [Arm; 5] = [
+    arm("off", CacheLevels { view: false, fragment: false, value: false }),
+    arm("value", CacheLevels { view: false, fragment: false, value: true }),
+    arm("fragment", CacheLevels { view: false, fragment: true, value: false }),
+    arm("view", CacheLevels { view: true, fragment: false, value: false }),
+    arm("all", CacheLevels { view: true, fragment: true, value: true }),
+];
+
+const fn arm(name: &'static str, caches: CacheLevels) -> Arm {
+    Arm { name, caches, balancing: Balancing::RoundRobin, servers: 2 }
+}
+
+/// The components in the order in which a request meets them.
+pub(super) const COMPONENTS: [&str; 5] = ["nginx", "app-1", "app-2", "redis", "postgres"];
+
+impl Step for CacheStep {
+    fn name(&self) -> &'static str {
+        "cache"
+    }
+
+    fn title(&self) -> &'static str {
+        "Cache levels, before and after"
+    }
+
+    fn question(&self) -> &'static str {
+        "What do the value, fragment and view caches, alone and together, save in load time and in resources under the same load?"
+    }
+
+    fn inputs(&self) -> &'static [&'static str] {
+        &[
+            "app/templates",
+            "experiments/src/load",
+            "experiments/src/probe",
+            "experiments/src/steps/cache.rs",
+            "experiments/src/steps/trial",
+            "experiments/src/steps/trial.rs",
+            "nginx/nginx.conf.template",
+        ]
+    }
+
+    fn tables(&self) -> &'static [Table] {
+        &[TrialRow::TABLE, LatencyRow::TABLE, ResourceRow::TABLE, CounterRow::TABLE]
+    }
+
+    fn figure_names(&self) -> &'static [&'static str] {
+        &["cpu", "latency"]
+    }
+
+    fn arms(&self) -> Vec<String> {
+        ARMS.iter().map(|arm| arm.name.to_owned()).collect()
+    }
+
+    fn parameters(&self, profile: &Profile) -> Result<serde_json::Value> {
+        Ok(serde_json::json!({
+            "data": profile.data,
+            "cache": profile.cache,
+            "smallest_effect_percent": profile.smallest_effect_percent,
+        }))
+    }
+
+    fn planned_s(&self, profile: &Profile) -> f64 {
+        let cache = &profile.cache;
+        f64::from(cache.blocks) * 5.0 * (cache.warm_up_s + cache.measured_s + cache.peak_s + 2.5)
+    }
+
+    fn measure<'a>(&'a self, bench: &'a mut Bench<'_>) -> Measuring<'a> {
+        Box::pin(measure(bench))
+    }
+
+    fn summarise(&self, frames: &Frames) -> Result<Vec<SummaryTable>> {
+        summary::summarise(frames, &ARMS.map(|arm| arm.name))
+    }
+
+    fn draw(&self, summaries: &[SummaryTable]) -> Result<Vec<Figure>> {
+        Ok(vec![
+            Figure { name: "cpu".to_owned(), svg: cpu_chart(find(summaries, "components")?) },
+            Figure { name: "latency".to_owned(), svg: latency_chart(find(summaries, "endpoints")?) },
+        ])
+    }
+}
+
+async fn measure(bench: &mut Bench<'_>) -> Result<()> {
+    let cache = bench.profile.cache;
+    let load = Load {
+        phases: vec![
+            Phase {
+                name: "warm_up".to_owned(),
+                duration_s: cache.warm_up_s,
+                rate_per_s: Some(cache.rate_per_s),
+                measured: false,
+            },
+            Phase {
+                name: "steady".to_owned(),
+                duration_s: cache.measured_s,
+                rate_per_s: Some(cache.rate_per_s),
+                measured: true,
+            },
+            Phase { name: "peak".to_owned(), duration_s: cache.peak_s, rate_per_s: None, measured: true },
+        ],
+        mix: trial::mix(bench).await?,
+        users: cache.users.max(cache.peak_users),
+        cookies: Cookies::None,
+        requests_per_session: None,
+        may_fail: &[],
+    };
+    let order = blocks(bench.profile.seed, "cache", ARMS.len(), cache.blocks);
+    let tried = trial::run_all(bench, &ARMS, &order, &load, Detail::ByEndpoint).await?;
+    trial::write(bench, &tried)?;
+    bench.out.rows(&tried.iter().flat_map(|tried| tried.counters.clone()).collect::<Vec<_>>())
+}
+
+/// Server CPU time per request, component by component.
+fn cpu_chart(components: &SummaryTable) -> String {
+    let bars: Vec<String> = ARMS.iter().map(|arm| arm.name.to_owned()).collect();
+    let cell = |arm: &str, component: &str| {
+        components
+            .cell(&format!("{arm}_{}", crate::aggregate::slug(component)), "cpu_us_per_request")
+            .and_then(Cell::number)
+    };
+    let components = COMPONENTS
+        .iter()
+        .map(|component| ((*component).to_owned(), bars.iter().map(|arm| cell(arm, component)).collect()))
+        .collect();
+    StackedBars { bars, components, axis: Axis::linear("server CPU time per request (µs)") }.svg()
+}
+
+/// The median load time of the two pages that caches serve, arm by arm.
+fn latency_chart(endpoints: &SummaryTable) -> String {
+    let series = [("list_posts", "list of posts"), ("post", "post page")].map(|(endpoint, name)| BarSeries {
+        name: name.to_owned(),
+        bars: ARMS
+            .iter()
+            .map(|arm| {
+                let value = endpoints.cell(&format!("{}_{endpoint}", arm.name), "p50_us").and_then(Cell::number);
+                value.map(|value| Bar::new(value / 1000.0))
+            })
+            .collect(),
+    });
+    BarChart {
+        groups: ARMS.iter().map(|arm| arm.name.to_owned()).collect(),
+        series: series.into(),
+        axis: Axis::linear("median load time at the offered rate (ms)"),
+        orientation: Orientation::Vertical,
+    }
+    .svg()
+}

@@ -1,0 +1,138 @@
+//! The step `surge`: the balancer in front of one server, of two in turn, and of two with sticky sessions, while the offered rate
+//! jumps and falls back.
+
+mod charts;
+mod summary;
+
+use anyhow::Result;
+
+use super::{
+    Bench, Figure, Measuring, Profile, Step,
+    bench::blocks,
+    find,
+    trial::{
+        self, Arm, Detail, Load,
+        rows::{LatencyRow, ResourceRow, SecondRow, SessionRow, TrialRow},
+    },
+};
+use crate::{
+    aggregate::Frames,
+    load::spec::{Cookies, Phase},
+    results::{Row, Table, summary::SummaryTable},
+    stack::{Balancing, CacheLevels},
+};
+
+/// The step.
+pub struct SurgeStep;
+
+/// The arms; the first is the baseline. Every cache is off, so that a request costs enough to overload something.
+const ARMS: [Arm; 3] = [
+    arm("single", Balancing::RoundRobin, 1),
+    arm("round_robin", Balancing::RoundRobin, 2),
+    arm("sticky", Balancing::Sticky, 2),
+];
+
+/// A user forgets its cookies after so many requests, and is a new client to the balancer.
+const REQUESTS_PER_SESSION: u32 = 10;
+
+const fn arm(name: &'static str, balancing: Balancing, servers: usize) -> Arm {
+    Arm { name, caches: CacheLevels { view: false, fragment: false, value: false }, balancing, servers }
+}
+
+impl Step for SurgeStep {
+    fn name(&self) -> &'static str {
+        "surge"
+    }
+
+    fn title(&self) -> &'static str {
+        "Balancing and a surge of traffic"
+    }
+
+    fn question(&self) -> &'static str {
+        "How evenly does NGINX spread requests over two servers, do sticky sessions stick, and what does a surge of traffic do to load times?"
+    }
+
+    fn inputs(&self) -> &'static [&'static str] {
+        &[
+            "app/templates",
+            "experiments/src/load",
+            "experiments/src/probe",
+            "experiments/src/steps/surge.rs",
+            "experiments/src/steps/surge",
+            "experiments/src/steps/trial",
+            "experiments/src/steps/trial.rs",
+            "nginx/nginx.conf.template",
+        ]
+    }
+
+    fn tables(&self) -> &'static [Table] {
+        &[TrialRow::TABLE, LatencyRow::TABLE, ResourceRow::TABLE, SecondRow::TABLE, SessionRow::TABLE]
+    }
+
+    fn figure_names(&self) -> &'static [&'static str] {
+        &["latency", "throughput", "servers"]
+    }
+
+    fn arms(&self) -> Vec<String> {
+        ARMS.iter().map(|arm| arm.name.to_owned()).collect()
+    }
+
+    fn parameters(&self, profile: &Profile) -> Result<serde_json::Value> {
+        Ok(serde_json::json!({
+            "data": profile.data,
+            "surge": profile.surge,
+            "smallest_effect_percent": profile.smallest_effect_percent,
+        }))
+    }
+
+    fn planned_s(&self, profile: &Profile) -> f64 {
+        let surge = &profile.surge;
+        f64::from(surge.blocks) * 3.0 * (surge.warm_up_s + surge.baseline_s + surge.surge_s + surge.recovery_s + 3.0)
+    }
+
+    fn measure<'a>(&'a self, bench: &'a mut Bench<'_>) -> Measuring<'a> {
+        Box::pin(measure(bench))
+    }
+
+    fn summarise(&self, frames: &Frames) -> Result<Vec<SummaryTable>> {
+        summary::summarise(frames, &ARMS.map(|arm| arm.name))
+    }
+
+    fn draw(&self, summaries: &[SummaryTable]) -> Result<Vec<Figure>> {
+        let (seconds, phases) = (find(summaries, "seconds")?, find(summaries, "load")?);
+        let arms = ARMS.map(|arm| arm.name);
+        Ok(vec![
+            Figure { name: "latency".to_owned(), svg: charts::latency(seconds, phases, &arms) },
+            Figure { name: "throughput".to_owned(), svg: charts::throughput(seconds, phases, &arms) },
+            Figure { name: "servers".to_owned(), svg: charts::servers(find(summaries, "servers")?, &arms) },
+        ])
+    }
+}
+
+async fn measure(bench: &mut Bench<'_>) -> Result<()> {
+    let surge = bench.profile.surge;
+    let phase = |name: &str, duration_s: f64, rate_per_s: f64, measured: bool| Phase {
+        name: name.to_owned(),
+        duration_s,
+        rate_per_s: Some(rate_per_s),
+        measured,
+    };
+    let load = Load {
+        phases: vec![
+            phase("warm_up", surge.warm_up_s, surge.rate_per_s, false),
+            phase("before", surge.baseline_s, surge.rate_per_s, true),
+            phase("surge", surge.surge_s, surge.rate_per_s * surge.surge_factor, true),
+            phase("after", surge.recovery_s, surge.rate_per_s, true),
+        ],
+        mix: trial::mix(bench).await?,
+        users: surge.users,
+        cookies: Cookies::PerUser,
+        requests_per_session: Some(REQUESTS_PER_SESSION),
+        may_fail: &["surge", "after"],
+    };
+    let order = blocks(bench.profile.seed, "surge", ARMS.len(), surge.blocks);
+    let tried = trial::run_all(bench, &ARMS, &order, &load, Detail::BySecond).await?;
+    trial::write(bench, &tried)?;
+    bench.out.rows(&tried.iter().flat_map(|tried| tried.seconds.clone()).collect::<Vec<_>>())?;
+    bench.out.rows(&tried.iter().flat_map(|tried| tried.sessions.clone()).collect::<Vec<_>>())
+}

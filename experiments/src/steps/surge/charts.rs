@@ -1,0 +1,67 @@
+//! The figures of the step `surge`: seconds on the x axis, the surge shaded. Pure.
+
+use crate::{
+    figures::{Axis, Bar, BarChart, BarSeries, Line, LineChart, Orientation, Span},
+    results::summary::{Cell, SummaryTable},
+};
+
+/// Load time of each second, on a logarithmic axis, since a surge moves it by orders of magnitude.
+pub(super) fn latency(seconds: &SummaryTable, load: &SummaryTable, arms: &[&str]) -> String {
+    LineChart {
+        lines: lines(seconds, arms, "p90_us", 1000.0),
+        spans: spans(load),
+        x_axis: Axis::linear("second of the measured window"),
+        y_axis: Axis::logarithmic("90th percentile of the load time (ms)"),
+    }
+    .svg()
+}
+
+/// Answers of each second.
+pub(super) fn throughput(seconds: &SummaryTable, load: &SummaryTable, arms: &[&str]) -> String {
+    LineChart {
+        lines: lines(seconds, arms, "completed_per_s", 1.0),
+        spans: spans(load),
+        x_axis: Axis::linear("second of the measured window"),
+        y_axis: Axis::linear("expected answers per second"),
+    }
+    .svg()
+}
+
+/// The share of the requests that each server answered.
+pub(super) fn servers(servers: &SummaryTable, arms: &[&str]) -> String {
+    let series = ["app-1", "app-2"].map(|server| BarSeries {
+        name: server.to_owned(),
+        bars: arms
+            .iter()
+            .map(|arm| {
+                let key = format!("{arm}_{}", crate::aggregate::slug(server));
+                servers.cell(&key, "request_share").and_then(Cell::number).map(|share| Bar::new(share * 100.0))
+            })
+            .collect(),
+    });
+    BarChart {
+        groups: arms.iter().map(|arm| (*arm).to_owned()).collect(),
+        series: series.into(),
+        axis: Axis::linear("share of the requests (%)"),
+        orientation: Orientation::Horizontal,
+    }
+    .svg()
+}
+
+fn lines(seconds: &SummaryTable, arms: &[&str], column: &str, divisor: f64) -> Vec<Line> {
+    let of = |key: &str, column: &str| seconds.cell(key, column).and_then(Cell::number);
+    arms.iter()
+        .map(|arm| {
+            let keys = seconds.keys().filter(|key| seconds.cell(key, "arm").and_then(Cell::text) == Some(*arm));
+            let points =
+                keys.filter_map(|key| Some((of(&key, "second")?, of(&key, column).map(|value| value / divisor))));
+            Line { name: (*arm).to_owned(), points: points.collect() }
+        })
+        .collect()
+}
+
+fn spans(load: &SummaryTable) -> Vec<Span> {
+    let edge = |column: &str| load.cell("surge", column).and_then(Cell::number);
+    let span = edge("start_s").zip(edge("end_s"));
+    span.map(|(from, to)| Span { from, to, label: "surge".to_owned() }).into_iter().collect()
+}

@@ -1,0 +1,278 @@
+//! Summaries of the step `surge`. Pure.
+
+use anyhow::Result;
+use polars::prelude::{DataType, IntoLazy as _, JoinArgs, JoinType, SortMultipleOptions, col, lit};
+
+use super::super::trial::{
+    metrics::{self, Metric, of_arm, of_valid},
+    rows::{LatencyRow, ResourceRow, SecondRow, SessionRow, TrialRow},
+};
+use crate::{
+    aggregate::{Frames, column, percentiles, to_keyed_summary, to_rows, to_summary},
+    results::summary::{Cell, SummaryTable},
+    stats::Direction,
+};
+
+const PHASES: [&str; 3] = ["before", "surge", "after"];
+
+pub(super) fn summarise(frames: &Frames, arms: &[&str]) -> Result<Vec<SummaryTable>> {
+    let load = load(frames)?;
+    let seconds = seconds(frames)?;
+    let recovery = recovery(arms, &seconds, &load, &phases(frames, arms)?)?;
+    Ok(vec![
+        phases(frames, arms)?,
+        servers(frames, arms)?,
+        sessions(frames)?,
+        recovery,
+        comparison(frames, arms)?,
+        super::super::trial::overview::trials("surge", frames)?,
+        load,
+        seconds,
+    ])
+}
+
+/// What was offered: one row per phase, the same for every arm.
+fn load(frames: &Frames) -> Result<SummaryTable> {
+    let trials = frames.rows::<TrialRow>()?;
+    let mut start_s = 0.0;
+    let mut rows = Vec::new();
+    for phase in PHASES {
+        let Some(trial) = trials.iter().find(|trial| trial.phase == phase) else { continue };
+        let end_s = start_s + trial.duration_s;
+        rows.push(vec![
+            Cell::from(phase),
+            trial.offered_per_s.map_or(Cell::Empty, Cell::from),
+            Cell::from(start_s),
+            Cell::from(end_s),
+        ]);
+        start_s = end_s;
+    }
+    let columns = vec![
+        column("phase", "the phase"),
+        column("offered_per_s", "the rate that every arm was offered"),
+        column("start_s", "its begin in the measured window"),
+        column("end_s", "its end in the measured window"),
+    ];
+    to_rows("surge", "load", columns, rows)
+}
+
+/// One row per arm and phase: load times pooled over blocks, rates and costs as medians over blocks.
+fn phases(frames: &Frames, arms: &[&str]) -> Result<SummaryTable> {
+    let valid = metrics::valid(frames)?;
+    let answered = of_valid(frames.lazy::<LatencyRow>()?.filter(col("status").gt(lit(0))), &valid);
+    let keys = ["arm", "phase"];
+    let quantiles = [(0.5, "p50_us"), (0.9, "p90_us"), (0.99, "p99_us")];
+    let latency = to_keyed_summary(
+        "surge",
+        "latency",
+        percentiles(&answered, &keys, "bucket_us", "count", &quantiles)?,
+        &keys,
+        &[("key", ""), ("arm", ""), ("phase", ""), ("p50_us", ""), ("p90_us", ""), ("p99_us", "")],
+    )?;
+    let unexpected = of_valid(frames.lazy::<TrialRow>()?, &valid)
+        .group_by_stable(keys.map(col))
+        .agg([
+            col("unexpected").sum(),
+            col("offered_per_s").median(),
+            // Of what was due, not of what was planned: arrivals are random.
+            (col("achieved_per_s") * col("duration_s") / col("offered")).median().alias("achieved_share"),
+        ])
+        .collect()?;
+    let counts = to_keyed_summary(
+        "surge",
+        "counts",
+        unexpected.lazy(),
+        &keys,
+        &[("key", ""), ("arm", ""), ("phase", ""), ("unexpected", ""), ("offered_per_s", ""), ("achieved_share", "")],
+    )?;
+    let mut rows = Vec::new();
+    for phase in PHASES {
+        let achieved = metrics::achieved_per_s(frames, phase)?;
+        let cpu = metrics::cpu_us_per_request(frames, phase)?;
+        for arm in arms {
+            let key = format!("{arm}_{phase}");
+            let from = |table: &SummaryTable, column: &str| table.cell(&key, column).cloned().unwrap_or(Cell::Empty);
+            rows.push(vec![
+                Cell::Text(key.clone()),
+                Cell::from(*arm),
+                Cell::from(phase),
+                from(&counts, "offered_per_s"),
+                of_arm(&achieved, arm),
+                from(&counts, "achieved_share"),
+                from(&latency, "p50_us"),
+                from(&latency, "p90_us"),
+                from(&latency, "p99_us"),
+                from(&counts, "unexpected"),
+                of_arm(&cpu, arm),
+            ]);
+        }
+    }
+    let columns = vec![
+        column("key", "arm and phase"),
+        column("arm", "the balancing"),
+        column("phase", "before, during or after the surge"),
+        column("offered_per_s", "offered rate"),
+        column("achieved_per_s", "rate of expected answers that were complete before the phase ended"),
+        column("achieved_share", "the share of the requests due that got it by then"),
+        column("p50_us", "median load time, from the intended start"),
+        column("p90_us", "90th percentile"),
+        column("p99_us", "99th percentile"),
+        column("unexpected_count", "requests without the expected answer, over all blocks"),
+        column("cpu_us_per_request", "CPU time of all servers per request"),
+    ];
+    to_rows("surge", "phases", columns, rows)
+}
+
+/// One row per arm and server: what it answered and what that took.
+fn servers(frames: &Frames, arms: &[&str]) -> Result<SummaryTable> {
+    let valid = metrics::valid(frames)?;
+    let answered = of_valid(frames.lazy::<LatencyRow>()?.filter(col("served_by").is_not_null()), &valid)
+        .group_by_stable([col("arm"), col("served_by")])
+        .agg([col("count").sum().alias("requests")]);
+    let cpu = of_valid(frames.lazy::<ResourceRow>()?.filter(col("second").is_null()), &valid)
+        .group_by_stable([col("arm"), col("component")])
+        .agg([col("cpu_us").sum(), col("memory_bytes").max()]);
+    let total = col("requests").sum().over([col("arm")])?;
+    let frame = answered
+        .with_columns([(col("requests").cast(DataType::Float64) / total).alias("request_share")])
+        .join(cpu, [col("arm"), col("served_by")], [col("arm"), col("component")], JoinArgs::new(JoinType::Left))
+        .with_columns([(col("cpu_us").cast(DataType::Float64) / col("requests")).alias("cpu_us_per_request")])
+        .select([
+            col("arm"),
+            col("served_by").alias("server"),
+            col("requests"),
+            col("request_share"),
+            col("cpu_us_per_request"),
+            col("memory_bytes"),
+        ])
+        .sort(["arm", "server"], SortMultipleOptions::default());
+    let columns = [
+        ("key", "arm and server"),
+        ("arm", "the balancing"),
+        ("server", "the server, by its own word"),
+        ("requests", "requests that it answered, over all blocks"),
+        ("request_share", "their share of the arm's requests"),
+        ("cpu_us_per_request", "the server's own CPU time per request"),
+        ("memory_bytes", "its largest memory (proportional set size)"),
+    ];
+    let mut table = to_keyed_summary("surge", "servers", frame, &["arm", "server"], &columns)?;
+    table.rows.sort_by_key(|row| arms.iter().position(|arm| row[1].text() == Some(*arm)));
+    Ok(table)
+}
+
+/// One row per arm: do sessions stay where they began?
+fn sessions(frames: &Frames) -> Result<SummaryTable> {
+    let frame = of_valid(frames.lazy::<SessionRow>()?, &metrics::valid(frames)?)
+        .group_by_stable([col("arm"), col("served_by")])
+        .agg([col("sessions").sum(), col("server_changes").sum()])
+        .group_by_stable([col("arm")])
+        .agg([
+            col("sessions").sum(),
+            (col("sessions").max().cast(DataType::Float64) / col("sessions").sum()).alias("largest_share"),
+            col("server_changes").sum(),
+        ])
+        .sort(["arm"], SortMultipleOptions::default());
+    to_summary(
+        "surge",
+        "sessions",
+        frame,
+        &[
+            ("arm", "the balancing"),
+            ("sessions", "sessions of users that keep their cookies"),
+            ("largest_share", "share of the sessions that began on the server with the most"),
+            ("server_changes", "requests that another server answered than the one before in the same session"),
+        ],
+    )
+}
+
+/// One row per arm and second, over all blocks.
+fn seconds(frames: &Frames) -> Result<SummaryTable> {
+    let valid = metrics::valid(frames)?;
+    let answered = of_valid(frames.lazy::<LatencyRow>()?.filter(col("status").gt(lit(0))), &valid);
+    let latency =
+        percentiles(&answered, &["arm", "second"], "bucket_us", "count", &[(0.5, "p50_us"), (0.9, "p90_us")])?;
+    let completed = of_valid(frames.lazy::<SecondRow>()?, &valid)
+        .group_by_stable([col("arm"), col("second")])
+        .agg([col("completed").cast(DataType::Float64).median().alias("completed_per_s")]);
+    let keys = [col("arm"), col("second")];
+    let frame = completed
+        .join(latency, keys.clone(), keys, JoinArgs::new(JoinType::Left))
+        .sort(["arm", "second"], SortMultipleOptions::default())
+        .select([col("arm"), col("second"), col("completed_per_s"), col("p50_us"), col("p90_us")]);
+    let columns = [
+        ("key", "arm and second"),
+        ("arm", "the balancing"),
+        ("second", "second of the measured window, from 0"),
+        ("completed_per_s", "expected answers that were complete in it, median over blocks"),
+        ("p50_us", "median load time of the requests that were due in it"),
+        ("p90_us", "90th percentile of it"),
+    ];
+    to_keyed_summary("surge", "seconds", frame, &["arm", "second"], &columns)
+}
+
+/// One row per arm: how long after the surge load times are as before it.
+fn recovery(arms: &[&str], seconds: &SummaryTable, load: &SummaryTable, phases: &SummaryTable) -> Result<SummaryTable> {
+    let number = |table: &SummaryTable, key: &str, column: &str| table.cell(key, column).and_then(Cell::number);
+    let end_s = number(load, "surge", "end_s").unwrap_or(f64::INFINITY);
+    let rows = arms.iter().map(|arm| {
+        let before_us = number(phases, &format!("{arm}_before"), "p90_us");
+        let after: Vec<(f64, f64)> = seconds
+            .keys()
+            .filter(|key| seconds.cell(key, "arm").and_then(Cell::text) == Some(*arm))
+            .filter_map(|key| Some((number(seconds, &key, "second")?, number(seconds, &key, "p90_us")?)))
+            .filter(|(second, _)| *second >= end_s)
+            .collect();
+        let recovered_s = before_us.and_then(|before_us| recovered(&after, before_us)).map(|second| second - end_s);
+        vec![Cell::from(*arm), before_us.map_or(Cell::Empty, Cell::from), recovered_s.map_or(Cell::Empty, Cell::from)]
+    });
+    let columns = vec![
+        column("arm", "the balancing"),
+        column("before_p90_us", "90th percentile of the load time before the surge"),
+        column(
+            "recovery_s",
+            "whole seconds from the end of the surge until load times are as before; empty if not in the window",
+        ),
+    ];
+    to_rows("surge", "recovery", columns, rows.collect())
+}
+
+/// The first of two seconds in a row whose load time is at most 1.2 times that before the surge.
+fn recovered(after: &[(f64, f64)], before_us: f64) -> Option<f64> {
+    let calm = |latency_us: f64| latency_us <= 1.2 * before_us;
+    after.windows(2).find(|pair| calm(pair[0].1) && calm(pair[1].1)).map(|pair| pair[0].0)
+}
+
+fn comparison(frames: &Frames, arms: &[&str]) -> Result<SummaryTable> {
+    let lower = Direction::LowerIsBetter;
+    let metric = |name, meaning, direction, values| Metric { name, meaning, direction, values };
+    let metrics = [
+        metric(
+            "cpu",
+            "server CPU time per request before the surge",
+            lower,
+            metrics::cpu_us_per_request(frames, "before")?,
+        ),
+        metric("before_p50", "median load time before the surge", lower, metrics::latency_us(frames, "before", 0.5)?),
+        metric("surge_p50", "median load time in the surge", lower, metrics::latency_us(frames, "surge", 0.5)?),
+        metric("surge_p99", "99th percentile in the surge", lower, metrics::latency_us(frames, "surge", 0.99)?),
+        metric(
+            "surge_achieved",
+            "answers per second in the surge",
+            Direction::HigherIsBetter,
+            metrics::achieved_per_s(frames, "surge")?,
+        ),
+    ];
+    metrics::comparison("surge", arms, "single", &metrics, frames.smallest_effect)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recovery_is_the_first_of_two_calm_seconds() {
+        let after = [(10.0, 900.0), (11.0, 110.0), (12.0, 500.0), (13.0, 115.0), (14.0, 100.0)];
+        assert_eq!(recovered(&after, 100.0), Some(13.0));
+        assert_eq!(recovered(&after[..3], 100.0), None);
+    }
+}

@@ -1,0 +1,155 @@
+//! From the rows of trials to one number per trial and metric, and from those to comparisons. Pure.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use polars::prelude::{DataFrame, JoinArgs, JoinType, LazyFrame, col, lit};
+
+use crate::{
+    aggregate::{Frames, column, percentiles, to_rows},
+    results::summary::{Cell, SummaryTable},
+    stats::{Direction, compare, median},
+};
+
+use super::rows::{CounterRow, LatencyRow, ResourceRow, TrialRow};
+
+/// One number per trial: `(arm, block)` → value.
+pub(in crate::steps) type PerTrial = BTreeMap<(String, i64), f64>;
+
+/// A metric that arms are compared by.
+pub(in crate::steps) struct Metric {
+    pub(in crate::steps) name: &'static str,
+    pub(in crate::steps) meaning: &'static str,
+    pub(in crate::steps) direction: Direction,
+    pub(in crate::steps) values: PerTrial,
+}
+
+/// The trials that may be used, by block and arm.
+pub(in crate::steps) fn valid(frames: &Frames) -> Result<LazyFrame> {
+    let trials = frames.lazy::<TrialRow>()?;
+    let keys = [col("block"), col("arm")];
+    Ok(trials
+        .group_by_stable(keys)
+        .agg([col("error").count().alias("errors")])
+        .filter(col("errors").eq(lit(0)))
+        .select([col("block"), col("arm")]))
+}
+
+/// Keeps the rows of valid trials.
+pub(in crate::steps) fn of_valid(rows: LazyFrame, valid: &LazyFrame) -> LazyFrame {
+    let keys = [col("block"), col("arm")];
+    rows.join(valid.clone(), keys.clone(), keys, JoinArgs::new(JoinType::Inner))
+}
+
+/// Server CPU time per expected answer in `phase`, over all components.
+pub(in crate::steps) fn cpu_us_per_request(frames: &Frames, phase: &str) -> Result<PerTrial> {
+    let valid = valid(frames)?;
+    let cpu = frames
+        .lazy::<ResourceRow>()?
+        .filter(col("phase").eq(lit(phase)).and(col("second").is_null()))
+        .group_by_stable([col("block"), col("arm")])
+        .agg([col("cpu_us").sum()]);
+    let keys = [col("block"), col("arm")];
+    let expected = of_valid(frames.lazy::<TrialRow>()?.filter(col("phase").eq(lit(phase))), &valid);
+    let joined =
+        expected.join(cpu, keys.clone(), keys, JoinArgs::new(JoinType::Inner)).filter(col("expected").gt(lit(0)));
+    per_trial(&joined.with_columns([ratio("cpu_us", "expected")]).collect()?, "cpu_us_per_expected")
+}
+
+/// A percentile of the latency in `phase`.
+pub(in crate::steps) fn latency_us(frames: &Frames, phase: &str, quantile: f64) -> Result<PerTrial> {
+    let answered = frames.lazy::<LatencyRow>()?.filter(col("phase").eq(lit(phase)).and(col("status").gt(lit(0))));
+    let answered = of_valid(answered, &valid(frames)?);
+    let found = percentiles(&answered, &["arm", "block"], "bucket_us", "count", &[(quantile, "latency_us")])?;
+    per_trial(&found.collect()?, "latency_us")
+}
+
+/// The rate of expected answers in `phase`.
+pub(in crate::steps) fn achieved_per_s(frames: &Frames, phase: &str) -> Result<PerTrial> {
+    let trials = of_valid(frames.lazy::<TrialRow>()?.filter(col("phase").eq(lit(phase))), &valid(frames)?);
+    per_trial(&trials.collect()?, "achieved_per_s")
+}
+
+/// By how much `counter` of `component` grew in `phase` per expected answer.
+pub(in crate::steps) fn counter_per_request(
+    frames: &Frames,
+    phase: &str,
+    component: &str,
+    counter: &str,
+) -> Result<PerTrial> {
+    let counted = frames.lazy::<CounterRow>()?.filter(
+        col("phase").eq(lit(phase)).and(col("component").eq(lit(component))).and(col("counter").eq(lit(counter))),
+    );
+    let keys = [col("block"), col("arm")];
+    let trials = of_valid(frames.lazy::<TrialRow>()?.filter(col("phase").eq(lit(phase))), &valid(frames)?);
+    let joined =
+        trials.join(counted, keys.clone(), keys, JoinArgs::new(JoinType::Inner)).filter(col("expected").gt(lit(0)));
+    per_trial(&joined.with_columns([ratio("value", "expected")]).collect()?, "value_per_expected")
+}
+
+fn ratio(above: &str, below: &str) -> polars::prelude::Expr {
+    (col(above).cast(polars::prelude::DataType::Float64) / col(below)).alias(format!("{above}_per_{below}"))
+}
+
+/// The column `value` of a frame with one row per trial.
+pub(in crate::steps) fn per_trial(frame: &DataFrame, value: &str) -> Result<PerTrial> {
+    let (arms, blocks) = (frame.column("arm")?.str()?, frame.column("block")?.i64()?);
+    let values = frame.column(value)?.cast(&polars::prelude::DataType::Float64)?;
+    let values = values.f64()?;
+    Ok(arms
+        .iter()
+        .zip(blocks.iter())
+        .zip(values.iter())
+        .filter_map(|((arm, block), value)| Some(((arm?.to_owned(), block?), value?)))
+        .collect())
+}
+
+/// The median over blocks of one arm.
+pub(in crate::steps) fn of_arm(values: &PerTrial, arm: &str) -> Cell {
+    let values: Vec<f64> = values.iter().filter(|((name, _), _)| name == arm).map(|(_, value)| *value).collect();
+    median(&values).map_or(Cell::Empty, Cell::from)
+}
+
+/// Every arm against `baseline`, by every metric: the ratios are taken within blocks.
+pub(in crate::steps) fn comparison(
+    step: &str,
+    arms: &[&str],
+    baseline: &str,
+    metrics: &[Metric],
+    smallest_effect: f64,
+) -> Result<SummaryTable> {
+    let mut rows = Vec::new();
+    for arm in arms.iter().filter(|arm| **arm != baseline) {
+        for metric in metrics {
+            let ratios: Vec<f64> = metric
+                .values
+                .iter()
+                .filter(|((name, _), _)| name == arm)
+                .filter_map(|((_, block), value)| Some(value / metric.values.get(&(baseline.to_owned(), *block))?))
+                .collect();
+            let compared = compare(&ratios, metric.direction, smallest_effect);
+            let number = |value: Option<f64>| value.map_or(Cell::Empty, Cell::from);
+            rows.push(vec![
+                Cell::Text(format!("{arm}_{}", metric.name)),
+                Cell::from(*arm),
+                Cell::from(metric.meaning),
+                Cell::Integer(i64::try_from(compared.blocks).unwrap_or(i64::MAX)),
+                number(compared.ratio),
+                number(compared.interval.map(|interval| interval.low)),
+                number(compared.interval.map(|interval| interval.high)),
+                Cell::from(compared.verdict.word()),
+            ]);
+        }
+    }
+    let columns = vec![
+        column("comparison", "arm and metric"),
+        column("arm", "the arm"),
+        column("metric", "what is compared"),
+        column("blocks", "blocks in which both arms were valid"),
+        column("ratio", "median of the ratios arm / baseline"),
+        column("low_ratio", "lower end of its 95 % interval"),
+        column("high_ratio", "upper end of its 95 % interval"),
+        column("verdict", "what may be said"),
+    ];
+    to_rows(step, "comparison", columns, rows)
+}

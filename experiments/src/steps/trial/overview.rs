@@ -1,0 +1,47 @@
+//! How the trials of a step went as a whole. Pure.
+
+use anyhow::Result;
+use polars::prelude::{col, len, lit};
+
+use super::rows::TrialRow;
+use crate::{
+    aggregate::{Frames, to_summary},
+    results::summary::SummaryTable,
+};
+
+/// One row for the step: how many trials, how many of them may be used, and what the generator itself took.
+pub(in crate::steps) fn trials(step: &str, frames: &Frames) -> Result<SummaryTable> {
+    let frame = frames
+        .lazy::<TrialRow>()?
+        .group_by_stable([col("block"), col("arm")])
+        .agg([
+            col("error").count().alias("errors"),
+            col("unexpected").sum(),
+            col("offered_per_s").max(),
+            col("generator_cpu_share").max(),
+            col("generator_lag_p99_us").max(),
+        ])
+        .select([
+            lit("all").first().alias("trials"),
+            len().alias("trials_count"),
+            col("errors").gt(lit(0)).sum().alias("invalid_count"),
+            col("unexpected").sum().alias("unexpected_count"),
+            col("offered_per_s").max(),
+            col("generator_cpu_share").max(),
+            col("generator_lag_p99_us").max(),
+        ]);
+    to_summary(
+        step,
+        "trials",
+        frame,
+        &[
+            ("trials", "all trials of the step"),
+            ("trials_count", "how many"),
+            ("invalid_count", "how many must not be used"),
+            ("unexpected_count", "requests without the expected answer"),
+            ("offered_per_s", "the rate that every arm was offered"),
+            ("generator_cpu_share", "largest share of its processor that the load generator used, peak included"),
+            ("generator_lag_p99_us", "largest 99th percentile of its send lag"),
+        ],
+    )
+}

@@ -1,0 +1,135 @@
+//! The rows that every step with trials writes: one set of tables, whatever is compared.
+
+use crate::results::row;
+
+row! {
+    /// One phase of one trial: what was asked for and what came back.
+    pub struct TrialRow in "trials.csv" {
+        /// The block; in each every arm is tried once, in random order.
+        block: u32,
+        /// Place in the block's order, from 0.
+        place: u32,
+        /// The configuration.
+        arm: String,
+        /// The phase of the trial.
+        phase: String,
+        /// Length of the phase.
+        duration_s: f64,
+        /// Offered rate; empty in a closed loop, where the answers set the pace.
+        offered_per_s: Option<f64>,
+        /// Rate of expected answers that were complete before the phase ended.
+        achieved_per_s: f64,
+        /// Requests that were due (in a closed loop: sent).
+        offered: u64,
+        /// Requests that got the expected answer.
+        expected: u64,
+        /// Requests that got another answer, or none.
+        unexpected: u64,
+        /// Sum of the bodies.
+        body_bytes: u64,
+        /// CPU time of the load generator in the whole trial's measured window, as a share of its processors.
+        generator_cpu_share: f64,
+        /// 99th percentile of the generator's send lag in the whole trial; empty without a phase with a rate.
+        generator_lag_p99_us: Option<u64>,
+        /// Why the trial must not be used; empty when it may.
+        error: Option<String>,
+    }
+}
+
+row! {
+    /// One bucket of a latency histogram: requests that agree in everything but their exact time.
+    pub struct LatencyRow in "latencies.csv" {
+        /// The block.
+        block: u32,
+        /// The configuration.
+        arm: String,
+        /// The phase.
+        phase: String,
+        /// Second of the intended start, from the start of the measured window; empty where seconds were merged.
+        second: Option<i32>,
+        /// The kind of request; empty where kinds were merged.
+        endpoint: Option<String>,
+        /// The server that answered, by its own word; empty where servers were merged or none answered.
+        served_by: Option<String>,
+        /// What the cache said of the response: hit, miss, bypass or none; empty where this was merged.
+        cache: Option<String>,
+        /// HTTP status; 0 when there was no answer.
+        status: u16,
+        /// Least latency of the bucket, from the intended start of the request to the last byte of its answer.
+        bucket_us: u64,
+        /// Requests in the bucket.
+        count: u64,
+    }
+}
+
+row! {
+    /// What one component used in one phase of a trial, or in one second of it.
+    pub struct ResourceRow in "resources.csv" {
+        /// The block.
+        block: u32,
+        /// The configuration.
+        arm: String,
+        /// The phase.
+        phase: String,
+        /// Second of the measured window; empty for the phase as a whole.
+        second: Option<u32>,
+        /// `nginx`, `app-1`, `app-2`, `redis` or `postgres`.
+        component: String,
+        /// CPU time.
+        cpu_us: u64,
+        /// The part of it that was spent in the kernel; empty where only the sum is known.
+        cpu_kernel_us: Option<u64>,
+        /// Memory (proportional set size) at the end; empty where it was not read.
+        memory_bytes: Option<u64>,
+    }
+}
+
+row! {
+    /// What the stores counted in one phase of a trial.
+    pub struct CounterRow in "counters.csv" {
+        /// The block.
+        block: u32,
+        /// The configuration.
+        arm: String,
+        /// The phase.
+        phase: String,
+        /// `postgres` or `redis` or `nginx`.
+        component: String,
+        /// What was counted, such as `statements` or `keyspace_hits`.
+        counter: String,
+        /// By how much it grew.
+        value: f64,
+    }
+}
+
+row! {
+    /// Sessions of users that keep their cookies, by the server that served them first.
+    pub struct SessionRow in "sessions.csv" {
+        /// The block.
+        block: u32,
+        /// The configuration.
+        arm: String,
+        /// The phase in which the session began.
+        phase: String,
+        /// The server.
+        served_by: String,
+        /// Sessions.
+        sessions: u64,
+        /// Requests that another server answered than the one before in the same session.
+        server_changes: u64,
+    }
+}
+
+row! {
+    /// Answers of one second of a trial.
+    pub struct SecondRow in "seconds.csv" {
+        /// The block.
+        block: u32,
+        /// The configuration.
+        arm: String,
+        /// Second of the measured window, from 0.
+        second: i32,
+        /// Expected answers that were complete in it.
+        completed: u64,
+    }
+}

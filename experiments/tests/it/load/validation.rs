@@ -1,0 +1,83 @@
+//! What the person sees who wrote a specification that makes no sense.
+
+use experiments::load::spec::TrialSpec;
+use serde_json::{Value, json};
+
+fn message(change: impl FnOnce(&mut Value)) -> String {
+    let mut spec = json!({
+        "version": 1, "base_url": "http://127.0.0.1:8080", "seed": 1, "users": 4, "output": "result.json",
+        "phases": [{"name": "warm-up", "duration_s": 1, "measured": false}, {"name": "steady", "duration_s": 2, "rate_per_s": 100}],
+        "mix": [{"name": "post", "weight": 1, "path": "/posts/{id}", "ids": {"zipf": {"count": 10, "exponent": 1.1}}}],
+    });
+    change(&mut spec);
+    match TrialSpec::parse(&spec.to_string()) {
+        Ok(_) => "accepted".to_owned(),
+        // The place in the text depends on the order of keys only.
+        Err(error) => format!("{error:#}").split(" at line").next().unwrap_or_default().to_owned(),
+    }
+}
+
+#[test]
+fn absurd_values_are_named() {
+    let cases: Vec<String> = vec![
+        message(|_| {}),
+        message(|spec| spec["version"] = json!(2)),
+        message(|spec| spec["user"] = json!(4)),
+        message(|spec| drop(spec.as_object_mut().unwrap().remove("seed"))),
+        message(|spec| spec["users"] = json!("many")),
+        message(|spec| spec["users"] = json!(0)),
+        message(|spec| spec["base_url"] = json!("localhost:80")),
+        message(|spec| spec["base_url"] = json!("http://localhost/blog")),
+        message(|spec| spec["worker"] = json!({"index": 2, "count": 2})),
+        message(|spec| spec["requests_per_session"] = json!(5)),
+        message(|spec| spec["phases"] = json!([])),
+        message(|spec| spec["phases"][1]["duration_s"] = json!(0)),
+        message(|spec| spec["phases"][1]["rate_per_s"] = json!(-3)),
+        message(|spec| spec["phases"][1]["rate_per_s"] = json!(0.01)),
+        message(|spec| spec["phases"][1]["name"] = json!("warm-up")),
+        message(|spec| spec["phases"][1]["measured"] = json!(false)),
+        message(|spec| spec["phases"].as_array_mut().unwrap().reverse()),
+        message(|spec| spec["phases"][1]["duration_s"] = json!(80000)),
+        message(|spec| {
+            spec["phases"][1]["duration_s"] = json!(80000);
+            spec["phases"][1]["rate_per_s"] = json!(1000);
+        }),
+        message(|spec| spec["mix"][0]["path"] = json!("posts")),
+        message(|spec| spec["mix"][0]["path"] = json!("/posts")),
+        message(|spec| spec["mix"][0]["weight"] = json!(0)),
+        message(|spec| spec["mix"][0]["ids"] = json!({"zipf": {"count": 0, "exponent": 1}})),
+        message(|spec| spec["mix"][0]["ids"] = json!({"zapf": {}})),
+        message(|spec| spec["mix"][0]["method"] = json!("get")),
+        message(|spec| spec["mix"][0]["form"] = json!({"content": "x"})),
+        message(|spec| spec["mix"][0]["expect"] = json!({"status": [999]})),
+    ];
+    insta::assert_snapshot!(cases.join("\n"), @r#"
+    accepted
+    field `version` is `2`; accepted: 1
+    unknown field `user`, expected one of `version`, `base_url`, `seed`, `users`, `worker`, `arrivals`, `cookies`, `requests_per_session`, `timeout_s`, `drain_limit_s`, `cpu_list`, `phases`, `mix`, `output`
+    missing field `seed`
+    invalid type: string "many", expected u32
+    field `users` is `0`; accepted: 1 to 10000
+    field `base_url` is `localhost:80`; accepted: `http://HOST:PORT` without a path
+    field `base_url` is `http://localhost/blog`; accepted: `http://HOST:PORT` without a path
+    field `worker.index` is `2`; accepted: less than `worker.count`
+    field `requests_per_session` is `5`; accepted: null unless `cookies` is `per_user`
+    field `phases` is `[]`; accepted: at least one phase
+    field `phases[1].duration_s` is `0`; accepted: 0.01 to 86400
+    field `phases[1].rate_per_s` is `-3`; accepted: above 0, at most 1000000, or null for a closed loop
+    field `phases[1].rate_per_s` is `0.01`; accepted: a rate that gives at least one request in the phase
+    field `phases[1].name` is `warm-up`; accepted: a name that no other phase has
+    field `phases` is `all unmeasured`; accepted: at least one phase with `measured` true
+    field `phases[1].measured` is `false`; accepted: true, once a phase before it is measured
+    accepted
+    field `phases` is `80000000 requests`; accepted: at most 20000000 requests in all phases with a rate
+    field `mix[0].path` is `posts`; accepted: a path that begins with `/`
+    field `mix[0].ids` is `present`; accepted: present exactly when `path` or `form` contains `{id}`
+    field `mix` is `weights that sum to 0`; accepted: at least one weight above 0
+    field `mix[0].ids.zipf.count` is `0`; accepted: at least 1
+    unknown variant `zapf`, expected one of `zipf`, `uniform`, `fixed`, `list`
+    unknown variant `get`, expected one of `GET`, `HEAD`, `POST`
+    field `mix[0].form` is `filled`; accepted: empty unless `method` is `POST`
+    field `mix[0].expect.status` is `[999]`; accepted: codes from 100 to 599
+    "#);
+}

@@ -1,0 +1,12 @@
+//! One binary for all integration tests of the bench: it links once. They need the real programs, and fail without them.
+
+mod document;
+mod figures;
+mod load;
+mod notebook;
+mod pdf;
+mod probe;
+mod report;
+mod rooms;
+mod stack;
+mod support;

@@ -1,0 +1,186 @@
+//! The whole notebook, as a user runs it: the quick profile from seeding to the PDF, then what must not be forgiven.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use experiments::{results::ResultsFolder, steps::STEPS};
+
+use crate::pdf;
+
+fn project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn experiments(arguments: &[&str], results: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_experiments"))
+        .args(arguments)
+        .arg("--results")
+        .arg(results)
+        .current_dir(project())
+        .output()
+        .unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Processes whose output goes into a run folder of the process `runner`.
+fn left_by(runner: u32) -> Vec<String> {
+    let mark = format!("/.run/run-{runner}/");
+    let mut left = Vec::new();
+    for process in procfs::process::all_processes().unwrap().filter_map(Result::ok) {
+        let goes_there = [1, 2].iter().any(|number| {
+            fs::read_link(format!("/proc/{}/fd/{number}", process.pid))
+                .is_ok_and(|path| path.to_string_lossy().contains(&mark))
+        });
+        if goes_there {
+            left.push(format!("{} {:?}", process.pid, process.cmdline()));
+        }
+    }
+    left
+}
+
+#[test]
+fn the_quick_profile_ends_in_a_complete_pdf() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = folder.path().join("results");
+    let child = Command::new(env!("CARGO_BIN_EXE_experiments"))
+        .args(["run", "--profile", "quick", "--results"])
+        .arg(&results)
+        .current_dir(project())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let runner = child.id();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(left_by(runner), Vec::<String>::new());
+
+    every_table_is_there(&results);
+    every_figure_and_section_is_printed(&results);
+    the_same_results_give_the_same_bytes(&results);
+    current_results_are_kept(&results);
+    values_can_be_traced(&results);
+    a_cut_csv_is_refused(&results);
+    a_failed_step_is_shown_as_failed(&results);
+}
+
+fn every_table_is_there(results: &Path) {
+    let read = ResultsFolder::read_only(results);
+    for step in STEPS {
+        let record = read.record(step.name()).unwrap().unwrap_or_else(|| panic!("`{}` has no results", step.name()));
+        read.check(&record).unwrap();
+        let written: BTreeMap<&str, u64> =
+            record.tables.iter().map(|table| (table.file.as_str(), table.rows)).collect();
+        for table in step.tables() {
+            let rows =
+                written.get(table.file).unwrap_or_else(|| panic!("`{}` did not write `{}`", step.name(), table.file));
+            assert!(*rows > 0, "`{}/{}` is empty", step.name(), table.file);
+        }
+        assert_eq!(written.len(), step.tables().len(), "`{}` writes a table that it does not declare", step.name());
+        assert!(record.measured_s > 0.0 && record.measured_s <= record.duration_s);
+    }
+}
+
+fn every_figure_and_section_is_printed(results: &Path) {
+    let read = pdf::read(&results.join("report.pdf"));
+    let (mut figures, mut tables) = (0, 0);
+    for step in STEPS {
+        assert!(read.contains(step.title()), "the section `{}` is not in the PDF", step.title());
+        for name in step.figure_names() {
+            let svg = results.join(format!("figures/{}_{name}.svg", step.name()));
+            assert!(svg.is_file(), "the figure `{}` was not drawn", svg.display());
+            figures += 1;
+        }
+        let template =
+            fs::read_to_string(project().join(format!("report-src/sections/{}.typ.j2", step.name()))).unwrap();
+        tables += template.matches("{{ table(").count();
+        for attached in ["step.json"].into_iter().chain(step.tables().iter().map(|table| table.file)) {
+            let name = format!("{}_{attached}", step.name());
+            let expected = attached != "latencies.csv";
+            assert_eq!(read.attachments.contains(&name), expected, "`{name}`");
+        }
+    }
+    for (kind, count) in [("Figure", figures), ("Table", tables)] {
+        assert!(read.contains(&format!("{kind} {count}")), "{kind} {count} is not in the PDF");
+        assert!(!read.contains(&format!("{kind} {}", count + 1)), "there is more than {kind} {count} in the PDF");
+    }
+    assert!(read.pages.len() >= 10, "only {} pages", read.pages.len());
+    assert!(read.contains("not for conclusions"), "a quick run must say what it is");
+}
+
+fn the_same_results_give_the_same_bytes(results: &Path) {
+    let first = fs::read(results.join("report.pdf")).unwrap();
+    let output = experiments(&["report"], results);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(first == fs::read(results.join("report.pdf")).unwrap(), "the same results gave another PDF");
+}
+
+fn current_results_are_kept(results: &Path) {
+    let output = experiments(&["run", "--profile", "quick"], results);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(said(&output).matches("current and kept").count(), STEPS.len());
+}
+
+fn values_can_be_traced(results: &Path) {
+    let output = experiments(&["trace", "cache.arms.all.p50_us"], results);
+    assert!(said(&output).contains("cache_arms.csv, row `all`, column `p50_us`"), "{}", said(&output));
+}
+
+fn a_cut_csv_is_refused(results: &Path) {
+    let path = results.join("schema/prices.csv");
+    let whole = fs::read_to_string(&path).unwrap();
+    for cut in [&whole[..whole.len() / 2], ""] {
+        fs::write(&path, cut).unwrap();
+        let output = experiments(&["report"], results);
+        assert_eq!(output.status.code(), Some(15), "{}", said(&output));
+        assert!(said(&output).contains("schema/prices.csv` is not what was measured"), "{}", said(&output));
+    }
+    fs::write(&path, whole).unwrap();
+}
+
+fn a_failed_step_is_shown_as_failed(results: &Path) {
+    let failure = experiments::results::Failure {
+        step: "surge".to_owned(),
+        profile: "quick".to_owned(),
+        failed_utc: "2026-01-01T00:00:00Z".to_owned(),
+        error: "`nginx` ended with signal 9".to_owned(),
+    };
+    ResultsFolder::read_only(results).fail(&failure).unwrap();
+    let output = experiments(&["report"], results);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(pdf::read(&results.join("report.pdf")).contains("ended with signal 9"));
+    assert!(said(&experiments(&["status"], results)).contains("failed"));
+}
+
+#[test]
+fn bad_input_is_named_with_its_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let results = folder.path().join("results");
+    for (arguments, words) in [
+        (["run", "surgee"].as_slice(), "did you mean `surge`?"),
+        (&["run", "--profile", "ful"], "did you mean `full`?"),
+        (&["why", "cash"], "there is no step `cash`"),
+    ] {
+        let output = experiments(arguments, &results);
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+        assert!(said(&output).contains(words), "{}", said(&output));
+    }
+    // Root may write anywhere, so a file in the place of the folder stands for one that cannot be written.
+    fs::write(&results, "in the way").unwrap();
+    let output = experiments(&["run", "--profile", "quick"], &results);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("pass another folder with `--results`"), "{}", said(&output));
+}
+
+#[test]
+fn the_data_dictionary_is_current() {
+    let committed = fs::read_to_string(project().join("results/README.md")).unwrap();
+    assert!(committed == experiments::pipeline::dictionary(), "renew it with `just dictionary`");
+}

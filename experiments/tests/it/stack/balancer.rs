@@ -1,0 +1,155 @@
+//! NGINX over two small servers that say their names.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use experiments::stack::{Balancing, Nginx, NginxOptions, PortInUse, RunFolder};
+use reqwest::Client;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::support::{open_folder, processes_in, project_root, run_folder};
+
+/// A server that answers every request with its name, on connections that are kept. Aborting it closes them all.
+async fn named_server(name: &'static str) -> (SocketAddr, AbortHandle) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let task = tokio::spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            connections.spawn(answer(stream, name));
+        }
+    });
+    (address, task.abort_handle())
+}
+
+async fn answer(mut stream: TcpStream, name: &'static str) -> std::io::Result<()> {
+    let mut request = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        match stream.read(&mut piece).await? {
+            0 => return Ok(()),
+            count => request.extend_from_slice(&piece[..count]),
+        }
+        if request.ends_with(b"\r\n\r\n") {
+            // What NGINX sent is the body, so that a test can look at it.
+            let (body, length) = (String::from_utf8_lossy(&request), request.len());
+            let head = format!("HTTP/1.1 200 OK\r\nX-Served-By: {name}\r\nContent-Length: {length}\r\n\r\n");
+            stream.write_all(format!("{head}{body}").as_bytes()).await?;
+            request.clear();
+        }
+    }
+}
+
+/// Sends a request, and returns who answered and the routing cookie that was set.
+async fn ask(client: &Client, nginx: &Nginx, cookie: Option<&str>) -> (String, Option<String>) {
+    let mut request = client.get(format!("{}/page", nginx.url()));
+    if let Some(cookie) = cookie {
+        request = request.header("Cookie", cookie);
+    }
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    let header = |name| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    (header("x-served-by").unwrap(), header("set-cookie"))
+}
+
+fn client() -> Client {
+    Client::builder().no_proxy().build().unwrap()
+}
+
+async fn pair() -> (Vec<(String, SocketAddr)>, [AbortHandle; 2]) {
+    let ((a, stop_a), (b, stop_b)) = (named_server("app-1").await, named_server("app-2").await);
+    (vec![("app-1".to_owned(), a), ("app-2".to_owned(), b)], [stop_a, stop_b])
+}
+
+async fn start(folder: &RunFolder, upstreams: Vec<(String, SocketAddr)>, balancing: Balancing) -> Nginx {
+    let template = project_root().join("nginx/nginx.conf.template");
+    let options = NginxOptions { balancing, access_log: true, workers: 2, ..NginxOptions::new(template, upstreams) };
+    Nginx::start(folder, &options).await.unwrap()
+}
+
+#[tokio::test]
+async fn round_robin_spreads_evenly_and_ignores_the_cookie() {
+    let runs = open_folder();
+    let folder = run_folder(&runs);
+    let (upstreams, _servers) = pair().await;
+    let nginx = start(&folder, upstreams, Balancing::RoundRobin).await;
+    let client = client();
+    let mut counts = BTreeMap::<String, u32>::new();
+    for _ in 0..100 {
+        let (server, cookie) = ask(&client, &nginx, Some("srv=a")).await;
+        assert_eq!(cookie, None);
+        *counts.entry(server).or_default() += 1;
+    }
+    assert_eq!(counts, BTreeMap::from([("app-1".to_owned(), 50), ("app-2".to_owned(), 50)]));
+
+    let status = client.get(nginx.status_url()).send().await.unwrap().text().await.unwrap();
+    assert!(status.starts_with("Active connections:"), "{status}");
+    let log = nginx.log_path();
+    nginx.stop().await.unwrap();
+    let lines = std::fs::read_to_string(log).unwrap();
+    assert_eq!(lines.lines().count(), 100, "the access log is complete after the stop");
+    for line in lines.lines() {
+        let entry: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(entry["status"], 200);
+        assert_eq!(entry["pool"], "app");
+    }
+    assert_eq!(processes_in(runs.path()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn sticky_keeps_a_client_and_survives_its_server() {
+    let runs = open_folder();
+    let (upstreams, [stop_first, _]) = pair().await;
+    let nginx = start(&run_folder(&runs), upstreams, Balancing::Sticky).await;
+    let client = client();
+    let (first, cookie) = ask(&client, &nginx, None).await;
+    let letter = if first == "app-1" { "a" } else { "b" };
+    assert_eq!(cookie, Some(format!("srv={letter}; Path=/; HttpOnly; SameSite=Lax")));
+    for (cookie, server) in [("srv=a", "app-1"), ("x=1; srv=b", "app-2")] {
+        for _ in 0..20 {
+            assert_eq!(ask(&client, &nginx, Some(cookie)).await, (server.to_owned(), None));
+        }
+    }
+    let (_, replaced) = ask(&client, &nginx, Some("srv=forged")).await;
+    assert!(replaced.unwrap().starts_with("srv="));
+
+    stop_first.abort();
+    for _ in 0..20 {
+        assert_eq!(ask(&client, &nginx, Some("srv=a")).await, ("app-2".to_owned(), None));
+    }
+}
+
+#[tokio::test]
+async fn the_app_learns_who_asks() {
+    let runs = open_folder();
+    let (mut upstreams, _servers) = pair().await;
+    upstreams.truncate(1);
+    let nginx = start(&run_folder(&runs), upstreams, Balancing::RoundRobin).await;
+    let request = client().get(format!("{}/page?x=%20y", nginx.url())).header("X-Forwarded-For", "1.2.3.4");
+    let response = request.send().await.unwrap();
+    let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+    let body = response.text().await.unwrap();
+    let has = |line: &str| assert!(body.lines().any(|found| found == line), "`{line}` is not in\n{body}");
+    has("GET /page?x=%20y HTTP/1.1");
+    has(&format!("Host: {}", nginx.address()));
+    has(&format!("X-Request-Id: {id}"));
+    has("X-Forwarded-For: 127.0.0.1");
+    has("X-Real-IP: 127.0.0.1");
+    assert!(!body.contains("Connection:"), "{body}");
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named() {
+    let runs = open_folder();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let listen = listener.local_addr().unwrap();
+    let (upstreams, _servers) = pair().await;
+    let template = project_root().join("nginx/nginx.conf.template");
+    let options = NginxOptions { listen, ..NginxOptions::new(template, upstreams) };
+    let error = Nginx::start(&run_folder(&runs), &options).await.unwrap_err();
+    assert_eq!(error.downcast_ref::<PortInUse>().unwrap().port, listen.port());
+    let remedy = "choose another with `--port` or stop what listens there";
+    assert_eq!(error.to_string(), format!("port `{}` is in use; {remedy}", listen.port()));
+}

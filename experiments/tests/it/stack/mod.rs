@@ -1,0 +1,8 @@
+//! The stack against the real programs.
+
+mod balancer;
+mod folders;
+mod processes;
+mod runner;
+mod site;
+mod stores;
