@@ -39,6 +39,18 @@ results *ARGUMENTS: _build
 status *ARGUMENTS: _build
     @"{{ experiments }}" status "$@"
 
+# Say in words why a step's results are not current
+[group('notebook')]
+[no-exit-message]
+why STEP: _build
+    @"{{ experiments }}" why "$@"
+
+# Say which CSV cell a value of the report is (such as cache.arms.all.p50_us)
+[group('notebook')]
+[no-exit-message]
+trace KEY: _build
+    @"{{ experiments }}" trace "$@"
+
 # Make the present full run the committed reference, and put its table into the README
 [group('notebook')]
 [no-exit-message]

@@ -6,6 +6,7 @@ mod environment;
 mod programs;
 mod serve;
 mod status;
+mod summaries;
 mod test_services;
 
 use std::{
@@ -166,6 +167,11 @@ impl Run<'_> {
                     record.duration_s, record.measured_s
                 )),
                 Err(error) => {
+                    // A store that died is the cause of whatever the step saw, so it is told first.
+                    let error = match blog.as_ref().map_or(Ok(()), Blog::check) {
+                        Ok(()) => error,
+                        Err(cause) => error.context(format!("{cause:#}")),
+                    };
                     progress.end(&format!("failed after {:.1} s: {error:#}", started.elapsed().as_secs_f64()));
                     self.note_failure(step, &error)?;
                     // A store that died must not take the next step with it.

@@ -1,6 +1,6 @@
 //! The CSVs of one step as typed polars frames. The schema comes from the row structs, so polars guesses nothing.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{cell::RefCell, collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result};
 use polars::prelude::{DataFrame, DataType, IntoLazy, LazyFrame, PlSmallStr, Schema};
@@ -12,6 +12,8 @@ use crate::results::{Row, Table, read_rows};
 #[derive(Debug, Clone)]
 pub struct Frames {
     folder: PathBuf,
+    /// Each CSV is parsed once, however many summaries are made of it; a clone of a frame shares its columns.
+    read: RefCell<BTreeMap<&'static str, DataFrame>>,
     /// The smallest relative change that mattered to the run, such as 0.05.
     pub smallest_effect: f64,
 }
@@ -20,7 +22,7 @@ impl Frames {
     /// The CSVs in `folder`, measured to tell changes of `smallest_effect` and more.
     #[must_use]
     pub fn new(folder: PathBuf, smallest_effect: f64) -> Self {
-        Self { folder, smallest_effect }
+        Self { folder, read: RefCell::default(), smallest_effect }
     }
 
     /// The rows of one CSV as a lazy frame.
@@ -40,6 +42,15 @@ impl Frames {
     }
 
     fn eager(&self, table: &Table) -> Result<DataFrame> {
+        if let Some(frame) = self.read.borrow().get(table.file) {
+            return Ok(frame.clone());
+        }
+        let frame = self.parse(table)?;
+        self.read.borrow_mut().insert(table.file, frame.clone());
+        Ok(frame)
+    }
+
+    fn parse(&self, table: &Table) -> Result<DataFrame> {
         let path = self.folder.join(table.file);
         let schema: Schema = table
             .columns

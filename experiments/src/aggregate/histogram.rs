@@ -1,7 +1,12 @@
 //! Percentiles of stored histograms. Buckets are added up first; percentiles themselves are never averaged.
 
+use std::ops::Range;
+
 use anyhow::Result;
-use polars::prelude::{Expr, JoinArgs, JoinType, LazyFrame, SortMultipleOptions, col, len, lit};
+use polars::prelude::{
+    Column, DataFrame, Expr, IdxCa, IdxSize, IntoLazy, LazyFrame, NamedFrom, PolarsError, Series, SortMultipleOptions,
+    col,
+};
 
 /// Percentiles of `histogram` (columns `by…`, `bucket`, `count`), one row per group: for each `(quantile, name)` a column with
 /// the smallest bucket below or at which that share of the observations lies. Groups with fewer than `10 / (1 - quantile)`
@@ -21,30 +26,61 @@ pub fn percentiles(
     sorting.push(bucket);
     let merged = histogram
         .clone()
-        .group_by_stable(keys.iter().cloned().chain([col(bucket)]).collect::<Vec<_>>())
+        .group_by_stable(keys.into_iter().chain([col(bucket)]).collect::<Vec<_>>())
         .agg([col(count).sum()])
         .sort(sorting, SortMultipleOptions::default())
-        .with_columns([
-            col(count).cum_sum(false).over(keys.clone())?.alias("below"),
-            col(count).sum().over(keys.clone())?.alias("total"),
-        ]);
-    let mut result = merged.clone().group_by_stable(keys.clone()).agg([len().alias("buckets")]).select(keys.clone());
+        .collect()?;
+    let groups = groups(&merged, by)?;
+    let (buckets, counts) = (merged.column(bucket)?.i64()?, merged.column(count)?.i64()?);
+    let of_group = |group: &Range<usize>, quantile: f64| {
+        let pairs: Vec<(i64, i64)> =
+            group.clone().filter_map(|row| Some((buckets.get(row)?, counts.get(row)?))).collect();
+        percentile(&pairs, quantile)
+    };
+    let firsts: Vec<IdxSize> = groups.iter().map(|group| IdxSize::try_from(group.start)).collect::<Result<_, _>>()?;
+    let mut found = merged.select(by.iter().copied())?.take(&IdxCa::from_vec("rows".into(), firsts))?;
     for (quantile, name) in quantiles {
-        let found = merged
-            .clone()
-            .filter(col("below").gt_eq(col("total") * lit(*quantile)))
-            .filter(col("total").gt_eq(lit(10.0 / (1.0 - quantile))))
-            .group_by_stable(keys.clone())
-            .agg([col(bucket).min().alias(*name)]);
-        result = result.join(found, keys.clone(), keys.clone(), JoinArgs::new(JoinType::Left));
+        let cells: Vec<Option<i64>> = groups.iter().map(|group| of_group(group, *quantile)).collect();
+        found.with_column(Series::new((*name).into(), cells).into())?;
     }
-    Ok(result.sort(by.to_vec(), SortMultipleOptions::default()))
+    Ok(found.lazy())
+}
+
+/// The rows of each group of a sorted frame.
+fn groups(sorted: &DataFrame, by: &[&str]) -> Result<Vec<Range<usize>>> {
+    let columns: Vec<&Column> = by.iter().map(|name| sorted.column(name)).collect::<Result<_, _>>()?;
+    let mut starts = Vec::new();
+    for row in 0..sorted.height() {
+        let differs = |column: &&Column| Ok::<_, PolarsError>(column.get(row)? != column.get(row - 1)?);
+        if row == 0 || columns.iter().map(differs).collect::<Result<Vec<_>, _>>()?.contains(&true) {
+            starts.push(row);
+        }
+    }
+    let ends = starts.iter().skip(1).copied().chain([sorted.height()]);
+    Ok(starts.iter().copied().zip(ends).map(|(start, end)| start..end).collect())
+}
+
+/// The smallest bucket of ascending `(bucket, count)` pairs at or below which that share of all observations lies.
+fn percentile(pairs: &[(i64, i64)], quantile: f64) -> Option<i64> {
+    let total: i64 = pairs.iter().map(|(_, count)| count).sum();
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    let (total, enough) = (total as f64, 10.0 / (1.0 - quantile));
+    if total < enough {
+        return None;
+    }
+    let mut below = 0.0;
+    pairs.iter().find_map(|(bucket, count)| {
+        #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+        let count = *count as f64;
+        below += count;
+        (below >= total * quantile).then_some(*bucket)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use polars::prelude::{IntoLazy, df};
+    use polars::prelude::df;
     use proptest::prelude::*;
 
     proptest! {

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Project, document, report, status};
+use super::{Project, report, status, summaries};
 use crate::{
     report::values::format_cell,
     results::{ResultsFolder, summary::SummaryTable},
@@ -46,7 +46,7 @@ pub fn bless(project: &Project, results: &Path) -> Result<()> {
         copy(&folder.step(step.name()).join("step.json"), &reference.join(step.name()).join("step.json"))?;
     }
     copy(&results.join("report.pdf"), &reference.join("report.pdf"))?;
-    splice(&project.root.join("README.md"), &readme_table(&document::summaries(&folder)?)?)
+    splice(&project.root.join("README.md"), &readme_table(&summaries::summaries(&folder)?)?)
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Result<()> {

@@ -8,11 +8,10 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Project, programs, status};
+use super::{Project, programs, status, summaries};
 use crate::{
-    aggregate::Frames,
     report::{self, Attachment, BuildOptions, Document, Section, Source, Status, Templates, Typst, values},
-    results::{ResultsFolder, StepRecord, dictionary as dictionary_of, summary::SummaryTable},
+    results::{ResultsFolder, StepRecord, dictionary as dictionary_of},
     steps::{Figure, STEPS, Step},
 };
 
@@ -36,7 +35,7 @@ pub fn report(project: &Project, results: &Path, output: Option<&Path>) -> Resul
 /// # Errors
 /// When there is no such value.
 pub fn trace(results: &Path, key: &str) -> Result<()> {
-    let values = values::values(&summaries(&ResultsFolder::read_only(results))?)?;
+    let values = values::values(&summaries::summaries(&ResultsFolder::read_only(results))?)?;
     let found: Vec<_> =
         values.values().filter(|value| value.key == key || value.key.starts_with(&format!("{key}."))).collect();
     ensure!(!found.is_empty(), "there is no value `{key}`; `experiments results` prints the summaries");
@@ -50,53 +49,6 @@ pub fn trace(results: &Path, key: &str) -> Result<()> {
 #[must_use]
 pub fn dictionary() -> String {
     dictionary_of(STEPS.iter().map(|step| (step.name(), step.question(), step.tables())))
-}
-
-/// The summary tables of every step with results.
-pub(super) fn summaries(results: &ResultsFolder) -> Result<Vec<SummaryTable>> {
-    let mut tables = Vec::new();
-    for step in STEPS {
-        if let Some(record) = results.record(step.name())? {
-            tables.extend(summarise(results, *step, &record)?);
-        }
-    }
-    Ok(tables)
-}
-
-fn summarise(results: &ResultsFolder, step: &dyn Step, record: &StepRecord) -> Result<Vec<SummaryTable>> {
-    results.check(record)?;
-    let smallest = record.parameters.get("smallest_effect_percent").and_then(serde_json::Value::as_f64);
-    let smallest = smallest.with_context(|| format!("`{}/step.json` does not say the smallest effect", step.name()))?;
-    let mut tables = step
-        .summarise(&Frames::new(results.step(step.name()), smallest / 100.0))
-        .with_context(|| format!("cannot summarise `{}`", step.name()))?;
-    tables.push(conditions(step, record));
-    Ok(tables)
-}
-
-/// The conditions of a step as a summary, so that a section can print them like any other value.
-fn conditions(step: &dyn Step, record: &StepRecord) -> SummaryTable {
-    use crate::{aggregate::column, results::summary::Cell};
-    SummaryTable {
-        step: step.name().to_owned(),
-        name: "run".to_owned(),
-        columns: vec![
-            column("step", "the step"),
-            column("profile", "the profile that gave the parameters"),
-            column("duration_s", "wall time of the step"),
-            column("measured_s", "the sum of its measured windows"),
-            column("measured_share", "their share of the wall time"),
-            column("smallest_effect_percent", "the smallest change that matters"),
-        ],
-        rows: vec![vec![
-            Cell::from(step.name()),
-            Cell::from(record.profile.as_str()),
-            Cell::from(record.duration_s),
-            Cell::from(record.measured_s),
-            Cell::from(record.measured_s / record.duration_s),
-            Cell::from(record.parameters["smallest_effect_percent"].as_f64().unwrap_or(f64::NAN)),
-        ]],
-    }
 }
 
 fn document(project: &Project, results: &ResultsFolder) -> Result<Document> {
@@ -131,7 +83,7 @@ fn add_step(project: &Project, results: &ResultsFolder, step: &dyn Step, documen
         provenance: Vec::new(),
     };
     if let Some(record) = &record {
-        let tables = summarise(results, step, record)?;
+        let tables = summaries::of_step(results, step, record)?;
         for Figure { name, svg } in
             step.draw(&tables).with_context(|| format!("cannot draw the figures of `{}`", step.name()))?
         {

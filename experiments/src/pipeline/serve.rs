@@ -1,7 +1,8 @@
 //! The blog for people: stores, two servers and NGINX with data that stays, until somebody says stop.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    io::ErrorKind,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     time::Duration,
 };
 
@@ -11,8 +12,8 @@ use app::db::Indexes;
 use super::{Project, interrupted, programs};
 use crate::{
     stack::{
-        AppOptions, AppServer, Balancing, CacheLevels, Nginx, NginxOptions, PostgresSettings, RedisSettings, RunFolder,
-        Stack,
+        AppOptions, AppServer, Balancing, CacheLevels, Nginx, NginxOptions, PortInUse, PostgresSettings, RedisSettings,
+        RunFolder, Stack,
     },
     steps::{Profile, Programs},
 };
@@ -35,6 +36,10 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// When a port is in use, a server does not start, or one ends by itself.
 pub async fn serve(project: &Project, options: &ServeOptions) -> Result<()> {
     let programs = programs(project)?;
+    // Asked before anything is filled, so that the answer does not come after a minute.
+    if TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).is_err_and(|error| error.kind() == ErrorKind::AddrInUse) {
+        return Err(PortInUse { port: options.port }.into());
+    }
     let folder = RunFolder::persistent(&project.runs(), "serve", programs.stack.clone())?;
     let stop = interrupted()?;
     tokio::pin!(stop);

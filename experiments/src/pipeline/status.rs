@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::Result;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
-use super::{Project, document, inputs};
+use super::{Project, inputs, summaries};
 use crate::{
     report::values::format_cell,
     results::{ResultsFolder, changes, summary::Cell},
@@ -93,7 +93,7 @@ pub fn why(project: &Project, results: &Path, name: &str) -> Result<()> {
 /// # Errors
 /// When a result is damaged.
 pub fn print_results(results: &Path, steps: &[String]) -> Result<()> {
-    let summaries = document::summaries(&ResultsFolder::read_only(results))?;
+    let summaries = summaries::summaries(&ResultsFolder::read_only(results))?;
     let shown: Vec<_> = summaries.iter().filter(|table| steps.is_empty() || steps.contains(&table.step)).collect();
     if shown.is_empty() {
         println!("there are no results yet; run `just quick` or `just all`");
@@ -112,8 +112,11 @@ pub fn print_results(results: &Path, steps: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// Long reasons wrap; wider tables than this are for the CSVs.
+const WIDTH: u16 = 160;
+
 fn table() -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_BORDERS_ONLY);
+    table.load_preset(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
     table
 }

@@ -40,6 +40,9 @@ pub fn build(document: &Document, templates: &Templates, options: &BuildOptions)
     let partial = output.with_extension("pdf.partial");
     if let Err(printed) = options.typst.compile(&folder, document.newest_result_unix_s, &partial)? {
         let _ = std::fs::remove_file(&partial);
+        if printed.contains("No space left on device") {
+            bail!("cannot write `{}`; free some space on its disk, then run `just report`", output.display());
+        }
         let found = diagnostics::parse(&printed);
         if found.is_empty() {
             bail!("Typst failed on `{}`:\n{printed}", folder.join("main.typ").display());

@@ -4,15 +4,17 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
 
 /// One cell. Missing is [`Cell::Empty`], never 0.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Cell {
     /// Nothing was observed.
     Empty,
     /// A count, or a size in whole units.
     Integer(i64),
     /// A measured or derived number; always finite.
+    #[serde(with = "exact")]
     Number(f64),
     /// A name, a verdict or a sentence of a program.
     Text(String),
@@ -62,7 +64,7 @@ impl From<&str> for Cell {
 }
 
 /// A column of a summary.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SummaryColumn {
     /// The header; the unit is its last part.
     pub name: String,
@@ -71,7 +73,7 @@ pub struct SummaryColumn {
 }
 
 /// One table of a step's summary.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SummaryTable {
     /// The step's name.
     pub step: String,
@@ -130,5 +132,32 @@ impl SummaryTable {
             writer.write_record(row.iter().map(Cell::to_csv)).with_context(named)?;
         }
         writer.flush().with_context(named)
+    }
+}
+
+/// A number as the shortest text that is read back as the same number; JSON's own numbers may lose the last bit.
+mod exact {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&value.to_string())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_kept_number_is_the_same_to_the_last_bit(number in prop::num::f64::NORMAL) {
+            let text = serde_json::to_string(&Cell::Number(number)).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Cell>(&text).unwrap(), Cell::Number(number));
+        }
     }
 }

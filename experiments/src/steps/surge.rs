@@ -70,7 +70,7 @@ impl Step for SurgeStep {
     }
 
     fn figure_names(&self) -> &'static [&'static str] {
-        &["latency", "throughput", "servers"]
+        &["latency", "throughput", "servers", "components"]
     }
 
     fn arms(&self) -> Vec<String> {
@@ -105,6 +105,10 @@ impl Step for SurgeStep {
             Figure { name: "latency".to_owned(), svg: charts::latency(seconds, phases, &arms) },
             Figure { name: "throughput".to_owned(), svg: charts::throughput(seconds, phases, &arms) },
             Figure { name: "servers".to_owned(), svg: charts::servers(find(summaries, "servers")?, &arms) },
+            Figure {
+                name: "components".to_owned(),
+                svg: charts::components(find(summaries, "server_seconds")?, phases, "round_robin"),
+            },
         ])
     }
 }

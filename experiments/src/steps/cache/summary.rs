@@ -129,7 +129,7 @@ fn hit_shares(answered: LazyFrame, keys: &[&str]) -> LazyFrame {
         .select(by.into_iter().chain([col("requests"), col("hit_share")]).collect::<Vec<_>>())
 }
 
-fn memory_of_apps(frames: &Frames, valid: &LazyFrame) -> Result<metrics::PerTrial> {
+fn memory_of_apps(frames: &Frames, valid: &metrics::Valid) -> Result<metrics::PerTrial> {
     let apps = col("component").eq(lit("app-1")).or(col("component").eq(lit("app-2")));
     let memory =
         frames.lazy::<ResourceRow>()?.filter(col("phase").eq(lit("steady")).and(col("second").is_null()).and(apps));

@@ -48,6 +48,29 @@ pub(super) fn servers(servers: &SummaryTable, arms: &[&str]) -> String {
     .svg()
 }
 
+/// The processor time of each component in each second of one arm: who is busy when it gets tight.
+pub(super) fn components(server_seconds: &SummaryTable, load: &SummaryTable, arm: &str) -> String {
+    let of = |key: &str, column: &str| server_seconds.cell(key, column).and_then(Cell::number);
+    let is =
+        |key: &str, column: &str, wanted: &str| server_seconds.cell(key, column).and_then(Cell::text) == Some(wanted);
+    let lines = super::super::cache::COMPONENTS
+        .iter()
+        .map(|component| {
+            let keys = server_seconds.keys().filter(|key| is(key, "arm", arm) && is(key, "component", component));
+            let points =
+                keys.filter_map(|key| Some((of(&key, "second")?, of(&key, "cpu_share").map(|share| share * 100.0))));
+            Line { name: (*component).to_owned(), points: points.collect() }
+        })
+        .collect();
+    LineChart {
+        lines,
+        spans: spans(load),
+        x_axis: Axis::linear("second of the measured window"),
+        y_axis: Axis::linear("processor time (% of one processor)"),
+    }
+    .svg()
+}
+
 fn lines(seconds: &SummaryTable, arms: &[&str], column: &str, divisor: f64) -> Vec<Line> {
     let of = |key: &str, column: &str| seconds.cell(key, column).and_then(Cell::number);
     arms.iter()

@@ -18,9 +18,10 @@ const PHASES: [&str; 3] = ["before", "surge", "after"];
 pub(super) fn summarise(frames: &Frames, arms: &[&str]) -> Result<Vec<SummaryTable>> {
     let load = load(frames)?;
     let seconds = seconds(frames)?;
-    let recovery = recovery(arms, &seconds, &load, &phases(frames, arms)?)?;
+    let phases = phases(frames, arms)?;
+    let recovery = recovery(arms, &seconds, &load, &phases)?;
     Ok(vec![
-        phases(frames, arms)?,
+        phases,
         servers(frames, arms)?,
         sessions(frames)?,
         recovery,
@@ -28,6 +29,7 @@ pub(super) fn summarise(frames: &Frames, arms: &[&str]) -> Result<Vec<SummaryTab
         super::super::trial::overview::trials("surge", frames)?,
         load,
         seconds,
+        server_seconds(frames)?,
     ])
 }
 
@@ -208,6 +210,34 @@ fn seconds(frames: &Frames) -> Result<SummaryTable> {
         ("p90_us", "90th percentile of it"),
     ];
     to_keyed_summary("surge", "seconds", frame, &["arm", "second"], &columns)
+}
+
+/// One row per arm, component and second: the processor time that it used, and, of an app server, the share of the requests.
+fn server_seconds(frames: &Frames) -> Result<SummaryTable> {
+    let valid = metrics::valid(frames)?;
+    let keys = [col("arm"), col("component"), col("second")];
+    let used = of_valid(frames.lazy::<ResourceRow>()?.filter(col("second").is_not_null()), &valid)
+        .group_by_stable(keys.clone())
+        .agg([(col("cpu_us").cast(DataType::Float64).median() / lit(1e6)).alias("cpu_share")]);
+    let answered = of_valid(frames.lazy::<LatencyRow>()?.filter(col("served_by").is_not_null()), &valid)
+        .group_by_stable([col("arm"), col("served_by"), col("second")])
+        .agg([col("count").sum().alias("requests")])
+        .with_columns([(col("requests").cast(DataType::Float64)
+            / col("requests").sum().over([col("arm"), col("second")])?)
+        .alias("request_share")]);
+    let frame = used
+        .join(answered, keys, [col("arm"), col("served_by"), col("second")], JoinArgs::new(JoinType::Left))
+        .select([col("arm"), col("component"), col("second"), col("cpu_share"), col("request_share")])
+        .sort(["arm", "component", "second"], SortMultipleOptions::default());
+    let columns = [
+        ("key", "arm, component and second"),
+        ("arm", "the balancing"),
+        ("component", "the process group"),
+        ("second", "second of the measured window, from 0"),
+        ("cpu_share", "processor time that it used in it, as a share of one processor, median over blocks"),
+        ("request_share", "share of the requests due in it that this app server answered"),
+    ];
+    to_keyed_summary("surge", "server_seconds", frame, &["arm", "component", "second"], &columns)
 }
 
 /// One row per arm: how long after the surge load times are as before it.

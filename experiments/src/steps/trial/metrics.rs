@@ -1,6 +1,6 @@
 //! From the rows of trials to one number per trial and metric, and from those to comparisons. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use polars::prelude::{DataFrame, JoinArgs, JoinType, LazyFrame, col, lit};
@@ -24,21 +24,24 @@ pub(in crate::steps) struct Metric {
     pub(in crate::steps) values: PerTrial,
 }
 
-/// The trials that may be used, by block and arm.
-pub(in crate::steps) fn valid(frames: &Frames) -> Result<LazyFrame> {
-    let trials = frames.lazy::<TrialRow>()?;
-    let keys = [col("block"), col("arm")];
-    Ok(trials
-        .group_by_stable(keys)
-        .agg([col("error").count().alias("errors")])
-        .filter(col("errors").eq(lit(0)))
-        .select([col("block"), col("arm")]))
+/// Which trials must not be used.
+pub(in crate::steps) struct Valid {
+    invalid: BTreeSet<(u32, String)>,
 }
 
-/// Keeps the rows of valid trials.
-pub(in crate::steps) fn of_valid(rows: LazyFrame, valid: &LazyFrame) -> LazyFrame {
-    let keys = [col("block"), col("arm")];
-    rows.join(valid.clone(), keys.clone(), keys, JoinArgs::new(JoinType::Inner))
+/// Reads which trials may be used.
+pub(in crate::steps) fn valid(frames: &Frames) -> Result<Valid> {
+    let trials = frames.rows::<TrialRow>()?;
+    let invalid =
+        trials.into_iter().filter(|trial| trial.error.is_some()).map(|trial| (trial.block, trial.arm)).collect();
+    Ok(Valid { invalid })
+}
+
+/// Keeps the rows of valid trials. Few are invalid, so filtering them out is cheaper than a join.
+pub(in crate::steps) fn of_valid(rows: LazyFrame, valid: &Valid) -> LazyFrame {
+    valid.invalid.iter().fold(rows, |rows, (block, arm)| {
+        rows.filter(col("block").neq(lit(*block)).or(col("arm").neq(lit(arm.as_str()))))
+    })
 }
 
 /// Server CPU time per expected answer in `phase`, over all components.
