@@ -19,6 +19,7 @@ use chrono::{SecondsFormat, Utc};
 
 use crate::{
     results::{Environment, Failure, Inputs, ResultsFolder, StepRecord, hash_bytes, hash_paths},
+    stack::Ended,
     steps::{Bench, Blog, COMMON_INPUTS, Kept, Profile, Progress, STEPS, Step, Usage, unknown},
 };
 
@@ -169,8 +170,8 @@ impl Run<'_> {
                 Err(error) => {
                     // A store that died is the cause of whatever the step saw, so it is told first.
                     let error = match blog.as_ref().map_or(Ok(()), Blog::check) {
-                        Ok(()) => error,
-                        Err(cause) => error.context(format!("{cause:#}")),
+                        Err(cause) if error.downcast_ref::<Ended>().is_none() => error.context(format!("{cause:#}")),
+                        _ => error,
                     };
                     progress.end(&format!("failed after {:.1} s: {error:#}", started.elapsed().as_secs_f64()));
                     self.note_failure(step, &error)?;

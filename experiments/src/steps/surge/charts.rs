@@ -8,7 +8,7 @@ use crate::{
 /// Load time of each second, on a logarithmic axis, since a surge moves it by orders of magnitude.
 pub(super) fn latency(seconds: &SummaryTable, load: &SummaryTable, arms: &[&str]) -> String {
     LineChart {
-        lines: lines(seconds, arms, "p90_us", 1000.0),
+        lines: lines(seconds, load, arms, "p90_us", 1000.0),
         spans: spans(load),
         x_axis: Axis::linear("second of the measured window"),
         y_axis: Axis::logarithmic("90th percentile of the load time (ms)"),
@@ -19,7 +19,7 @@ pub(super) fn latency(seconds: &SummaryTable, load: &SummaryTable, arms: &[&str]
 /// Answers of each second.
 pub(super) fn throughput(seconds: &SummaryTable, load: &SummaryTable, arms: &[&str]) -> String {
     LineChart {
-        lines: lines(seconds, arms, "completed_per_s", 1.0),
+        lines: lines(seconds, load, arms, "completed_per_s", 1.0),
         spans: spans(load),
         x_axis: Axis::linear("second of the measured window"),
         y_axis: Axis::linear("expected answers per second"),
@@ -71,13 +71,16 @@ pub(super) fn components(server_seconds: &SummaryTable, load: &SummaryTable, arm
     .svg()
 }
 
-fn lines(seconds: &SummaryTable, arms: &[&str], column: &str, divisor: f64) -> Vec<Line> {
+/// Only whole seconds of the window: answers that come after it belong to no rate.
+fn lines(seconds: &SummaryTable, load: &SummaryTable, arms: &[&str], column: &str, divisor: f64) -> Vec<Line> {
+    let end_s = load.cell("after", "end_s").and_then(Cell::number).unwrap_or(f64::INFINITY);
     let of = |key: &str, column: &str| seconds.cell(key, column).and_then(Cell::number);
     arms.iter()
         .map(|arm| {
             let keys = seconds.keys().filter(|key| seconds.cell(key, "arm").and_then(Cell::text) == Some(*arm));
             let points =
                 keys.filter_map(|key| Some((of(&key, "second")?, of(&key, column).map(|value| value / divisor))));
+            let points = points.filter(|(second, _): &(f64, Option<f64>)| *second < end_s);
             Line { name: (*arm).to_owned(), points: points.collect() }
         })
         .collect()
