@@ -64,8 +64,9 @@ fn groups(sorted: &DataFrame, by: &[&str]) -> Result<Vec<Range<usize>>> {
 fn percentile(pairs: &[(i64, i64)], quantile: f64) -> Option<i64> {
     let total: i64 = pairs.iter().map(|(_, count)| count).sum();
     #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-    let (total, enough) = (total as f64, 10.0 / (1.0 - quantile));
-    if total < enough {
+    let total = total as f64;
+    // Ten observations above it; the tolerance forgives that 1 - 0.9 is not exactly a tenth.
+    if total * (1.0 - quantile) < 10.0 - 1e-6 {
         return None;
     }
     let mut below = 0.0;
@@ -98,6 +99,13 @@ mod tests {
                 prop_assert_eq!(cell, Some(raw[rank - 1]));
             }
         }
+    }
+
+    #[test]
+    fn exactly_enough_observations_fill_the_cell() {
+        assert_eq!(percentile(&[(7, 100)], 0.9), Some(7));
+        assert_eq!(percentile(&[(7, 99)], 0.9), None);
+        assert_eq!(percentile(&[(7, 1000)], 0.99), Some(7));
     }
 
     #[test]
