@@ -4,6 +4,7 @@ SELECT
     posts.title,
     posts.content,
     posts.created_at,
+    posts.updated_at,
     posts.author_id,
     users.username AS author,
     ARRAY(

@@ -1,7 +1,7 @@
 //! The configuration: the one file that reads the environment, once, into a struct. It opens nothing.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZero;
 use std::str::FromStr;
 use std::time::Duration;
@@ -12,6 +12,28 @@ use tracing_subscriber::EnvFilter;
 /// Everything that a server needs to know.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// `APP_MODE`: `production`, where cookies are secure and nothing has a default that must be secret, or `development`. Default
+    /// `production`.
+    pub mode: Mode,
+    /// `APP_SECRET`: the key under which passwords and session ids are hashed, 32 to 1024 characters. Required in production; in development
+    /// it has a default, which production refuses.
+    pub secret: Secret,
+    /// `APP_PUBLIC_URL`: the address at which readers find the blog, for links that leave it, such as those of a feed. Default
+    /// `http://127.0.0.1:8080`.
+    pub public_url: String,
+    /// `APP_TRUSTED_PROXIES`: the addresses, separated by commas, whose `X-Real-IP` and `X-Request-Id` are believed. Default: none.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// `APP_REQUESTS_MAX`: how many requests may be under way at once before more are refused, 1 to 100000. Default 1024.
+    pub requests_max: usize,
+    /// `APP_RATE_LIMITS`: whether one client can be told that it asks too often. Default `on`.
+    pub rate_limits: bool,
+    /// `APP_PASSWORD_MEMORY_KIB`: memory for hashing one password, 8 to 1048576. Default 19456, and production refuses less.
+    pub password_memory_kib: u32,
+    /// `APP_SQL_COMMENTS`: whether each statement carries the name of its request, at the price of being planned each time. Default
+    /// `off`.
+    pub sql_comments: bool,
+    /// `APP_SESSION_STORE`, `APP_SESSION_IDLE_S`, `APP_SESSION_ABSOLUTE_S`, `APP_SESSION_REDIS_URL` and `APP_ROUTE`.
+    pub session: SessionConfig,
     /// `APP_NAME`: the name that responses and database connections carry. Default `app`.
     pub name: String,
     /// `APP_LISTEN`: address and port; port 0 takes a free one. Default `127.0.0.1:8080`.
@@ -30,6 +52,74 @@ pub struct Config {
     pub log_filter: String,
 }
 
+/// Whether strangers can reach the server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mode {
+    /// On somebody's own machine: cookies work without TLS, secrets have defaults.
+    Development,
+    /// Behind TLS: cookies are sent over it alone, secrets must be given.
+    Production,
+}
+
+/// A secret, which no log and no error message shows.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The secret's bytes, as a key.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secret(***)")
+    }
+}
+
+/// What is the secret when nobody has one to keep.
+const DEVELOPMENT_SECRET: &str = "no secret at all, for development only";
+
+/// OWASP's minimum for argon2id with two passes and one lane.
+const PASSWORD_MEMORY_KIB: u32 = 19_456;
+
+/// What sessions need to know.
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// `APP_SESSION_STORE`: `memory` of this server alone, or `redis`, which all servers share. Default `redis`.
+    pub store: SessionStoreKind,
+    /// `APP_SESSION_REDIS_URL`: the Redis server that keeps them. Default: `REDIS_URL`. Required if they are kept in Redis.
+    pub redis_url: Option<String>,
+    /// `APP_SESSION_IDLE_S`: how long a session outlives its last request, 1 to 31536000. Default two weeks.
+    pub idle_timeout: Duration,
+    /// `APP_SESSION_ABSOLUTE_S`: how long a session lives at most, 1 to 31536000. Default 90 days.
+    pub absolute_timeout: Duration,
+    /// `APP_ROUTE`: the value of the cookie `srv`, by which a balancer finds the server that made a session: 1 to 16 letters or digits.
+    /// Default: no such cookie.
+    pub route: Option<String>,
+}
+
+/// Where sessions are kept.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SessionStoreKind {
+    /// In the memory of this server: lost when it stops, unknown to other servers.
+    Memory,
+    /// In Redis.
+    Redis,
+}
+
+/// Whether a server keeps what it has fetched from the cache in its own memory.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum LocalCache {
+    /// It does not.
+    Off,
+    /// It does, and asks Redis each time whether that still counts.
+    Strict,
+    /// It does, and is told by Redis what no longer counts: nothing is asked, and what is shown may be older by that message's way.
+    Fast,
+}
+
 /// What the cache needs to know.
 #[derive(Clone, Debug)]
 pub struct CacheConfig {
@@ -43,6 +133,10 @@ pub struct CacheConfig {
     pub value: bool,
     /// `APP_CACHE_PREFIX`: how every key begins. Servers that share it share the cache. Default `blog`.
     pub prefix: String,
+    /// `APP_CACHE_LOCAL`: `off`, `strict` or `fast`: see [`LocalCache`]. Default `strict`.
+    pub local: LocalCache,
+    /// `APP_CACHE_LOCAL_MIB`: the memory for that, 1 to 1024. Default 16.
+    pub local_mib: u32,
 }
 
 /// One or more variables are wrong.
@@ -73,7 +167,21 @@ impl Config {
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut reader = Reader { lookup: &lookup, problems: Vec::new() };
         let cores = std::thread::available_parallelism().map_or(2, NonZero::get);
+        let mode = reader.choice(
+            "APP_MODE",
+            Mode::Production,
+            &[("production", Mode::Production), ("development", Mode::Development)],
+        );
         let config = Self {
+            mode,
+            secret: reader.secret(mode),
+            public_url: reader.public_url(),
+            trusted_proxies: reader.trusted_proxies(),
+            requests_max: reader.number("APP_REQUESTS_MAX", 1024, 1, 100_000),
+            rate_limits: reader.switch("APP_RATE_LIMITS", true),
+            password_memory_kib: reader.password_memory_kib(mode),
+            sql_comments: reader.switch("APP_SQL_COMMENTS", false),
+            session: reader.session(),
             name: reader.checked("APP_NAME", "app", "1 to 64 letters, digits, `-`, `_` or `.`", is_name),
             listen: reader.listen(),
             database_url: reader.database_url(),
@@ -160,6 +268,94 @@ impl Reader<'_> {
         }
     }
 
+    fn choice<T: Copy>(&mut self, variable: &str, default: T, accepted: &[(&str, T)]) -> T {
+        let Some(value) = self.get(variable) else { return default };
+        if let Some((_, choice)) = accepted.iter().find(|(word, _)| *word == value) {
+            return *choice;
+        }
+        let words: Vec<String> = accepted.iter().map(|(word, _)| format!("`{word}`")).collect();
+        self.wrong(variable, &value, &words.join(" or "));
+        default
+    }
+
+    fn secret(&mut self, mode: Mode) -> Secret {
+        let accepted = "32 to 1024 characters that nobody can guess, such as the output of `openssl rand -hex 32`";
+        match self.get("APP_SECRET") {
+            Some(value) if !(32..=1024).contains(&value.len()) => {
+                // The value stays out of the message: it may be a secret, if not a good one.
+                self.problems.push(format!("`APP_SECRET` has {} characters, but must be {accepted}", value.len()));
+                Secret(value)
+            }
+            Some(value) if mode == Mode::Production && value == DEVELOPMENT_SECRET => {
+                self.problems.push(format!("`APP_SECRET` is the one for development, but must be {accepted}"));
+                Secret(value)
+            }
+            Some(value) => Secret(value),
+            None if mode == Mode::Production => {
+                self.missing("APP_SECRET", &format!("{accepted}, or `APP_MODE` to `development`"));
+                Secret(String::new())
+            }
+            None => Secret(DEVELOPMENT_SECRET.to_owned()),
+        }
+    }
+
+    fn public_url(&mut self) -> String {
+        let value = self.get("APP_PUBLIC_URL").unwrap_or_else(|| "http://127.0.0.1:8080".to_owned());
+        let value = value.trim_end_matches('/').to_owned();
+        let is_origin = value.parse::<axum::http::Uri>().is_ok_and(|uri| {
+            matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some() && uri.path() == "/"
+        });
+        if !is_origin {
+            self.wrong("APP_PUBLIC_URL", &value, "an address without a path, such as `https://blog.example.org`");
+        }
+        value
+    }
+
+    fn trusted_proxies(&mut self) -> Vec<IpAddr> {
+        let Some(value) = self.get("APP_TRUSTED_PROXIES") else { return Vec::new() };
+        let addresses: Result<Vec<IpAddr>, _> = value.split(',').map(|address| address.trim().parse()).collect();
+        addresses.unwrap_or_else(|_| {
+            self.wrong("APP_TRUSTED_PROXIES", &value, "IP addresses separated by commas, such as `127.0.0.1,::1`");
+            Vec::new()
+        })
+    }
+
+    fn password_memory_kib(&mut self, mode: Mode) -> u32 {
+        let min = if mode == Mode::Production { PASSWORD_MEMORY_KIB } else { 8 };
+        self.number("APP_PASSWORD_MEMORY_KIB", PASSWORD_MEMORY_KIB, min, 1_048_576)
+    }
+
+    fn session(&mut self) -> SessionConfig {
+        const DAY_S: u64 = 24 * 60 * 60;
+        let accepted = "a Redis address, `REDIS_URL` to one, or `APP_SESSION_STORE` to `memory`";
+        let session = SessionConfig {
+            store: self.choice(
+                "APP_SESSION_STORE",
+                SessionStoreKind::Redis,
+                &[("redis", SessionStoreKind::Redis), ("memory", SessionStoreKind::Memory)],
+            ),
+            redis_url: self.get("APP_SESSION_REDIS_URL").or_else(|| self.get("REDIS_URL")),
+            idle_timeout: Duration::from_secs(self.number("APP_SESSION_IDLE_S", 14 * DAY_S, 1, 365 * DAY_S)),
+            absolute_timeout: Duration::from_secs(self.number("APP_SESSION_ABSOLUTE_S", 90 * DAY_S, 1, 365 * DAY_S)),
+            route: self.get("APP_ROUTE"),
+        };
+        if let Some(route) = session.route.as_deref().filter(|route| !is_route(route)) {
+            self.wrong("APP_ROUTE", route, "1 to 16 letters or digits");
+        }
+        if session.store == SessionStoreKind::Redis {
+            match &session.redis_url {
+                Some(value)
+                    if redis::Client::open(value.as_str()).is_err() && self.get("APP_SESSION_REDIS_URL").is_some() =>
+                {
+                    self.wrong("APP_SESSION_REDIS_URL", value, "a Redis address such as `redis://127.0.0.1:6379/0`");
+                }
+                None => self.missing("APP_SESSION_REDIS_URL", accepted),
+                _ => {}
+            }
+        }
+        session
+    }
+
     fn listen(&mut self) -> SocketAddr {
         let default = SocketAddr::from(([127, 0, 0, 1], 8080));
         let allow_public = self.switch("APP_ALLOW_PUBLIC", false);
@@ -198,6 +394,12 @@ impl Reader<'_> {
             fragment: self.switch("APP_CACHE_FRAGMENT", true),
             value: self.switch("APP_CACHE_VALUE", true),
             prefix: self.checked("APP_CACHE_PREFIX", "blog", "1 to 64 letters, digits, `-`, `_` or `.`", is_name),
+            local: self.choice(
+                "APP_CACHE_LOCAL",
+                LocalCache::Strict,
+                &[("off", LocalCache::Off), ("strict", LocalCache::Strict), ("fast", LocalCache::Fast)],
+            ),
+            local_mib: self.number("APP_CACHE_LOCAL_MIB", 16, 1, 1024),
         };
         match &config.redis_url {
             Some(value) if redis::Client::open(value.as_str()).is_err() => self.wrong("REDIS_URL", value, accepted),
@@ -218,6 +420,11 @@ impl Reader<'_> {
 fn is_name(value: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     (1..=64).contains(&value.len()) && value.bytes().all(allowed)
+}
+
+/// A cookie's value that NGINX compares as it is.
+fn is_route(value: &str) -> bool {
+    (1..=16).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 fn is_filter(value: &str) -> bool {
@@ -243,11 +450,14 @@ mod tests {
         Config::from_lookup(lookup).map_err(|error| error.to_string())
     }
 
-    const NEEDED: [(&str, &str); 2] =
-        [("DATABASE_URL", "postgres://me@localhost/blog"), ("REDIS_URL", "redis://127.0.0.1/0")];
+    const NEEDED: [(&str, &str); 3] = [
+        ("DATABASE_URL", "postgres://me@localhost/blog"),
+        ("APP_SECRET", "0123456789abcdef0123456789abcdef"),
+        ("REDIS_URL", "redis://127.0.0.1/0"),
+    ];
 
     #[test]
-    fn two_variables_are_enough() {
+    fn three_variables_are_enough() {
         let config = read(&NEEDED).unwrap();
         assert_eq!(config.name, "app");
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
@@ -257,14 +467,30 @@ mod tests {
 
     #[test]
     fn redis_is_not_needed_when_nothing_is_cached() {
-        let off = [("APP_CACHE_VIEW", "off"), ("APP_CACHE_FRAGMENT", "off"), ("APP_CACHE_VALUE", "off")];
-        read(&[&NEEDED[..1], &off].concat()).unwrap();
-        assert!(read(&[&NEEDED[..1], &off[..2]].concat()).unwrap_err().contains("`REDIS_URL` is not set"));
+        let off = [
+            ("APP_SESSION_STORE", "memory"),
+            ("APP_CACHE_VIEW", "off"),
+            ("APP_CACHE_FRAGMENT", "off"),
+            ("APP_CACHE_VALUE", "off"),
+        ];
+        read(&[&NEEDED[..2], &off].concat()).unwrap();
+        assert!(read(&[&NEEDED[..2], &off[..3]].concat()).unwrap_err().contains("`REDIS_URL` is not set"));
+        assert!(read(&[&NEEDED[..2], &off[1..]].concat()).unwrap_err().contains("`APP_SESSION_REDIS_URL` is not set"));
     }
 
     #[test]
     fn all_problems_are_reported_at_once_with_what_is_accepted() {
         let error = read(&[
+            ("APP_MODE", "debug"),
+            ("APP_SECRET", "short"),
+            ("APP_PUBLIC_URL", "blog"),
+            ("APP_TRUSTED_PROXIES", "127.0.0.1, nginx"),
+            ("APP_REQUESTS_MAX", "0"),
+            ("APP_RATE_LIMITS", "true"),
+            ("APP_PASSWORD_MEMORY_KIB", "64"),
+            ("APP_SESSION_STORE", "cookie"),
+            ("APP_ROUTE", "a b"),
+            ("APP_CACHE_LOCAL", "on"),
             ("APP_NAME", "two words"),
             ("APP_LISTEN", "localhost"),
             ("DATABASE_URL", "mysql://me:secret@localhost/blog"),
@@ -288,6 +514,16 @@ mod tests {
           `APP_REQUEST_TIMEOUT_MS` is `-1`, but must be a whole number from 10 to 600000
           `RUST_LOG` is `app=loud`, but must be a filter such as `info` or `app=debug,sqlx=warn`
         ");
+    }
+
+    #[test]
+    fn production_takes_no_secret_from_a_default() {
+        assert!(read(&[NEEDED[0], NEEDED[2]]).unwrap_err().contains("`APP_SECRET` is not set"));
+        let of_development = [NEEDED[0], NEEDED[2], ("APP_SECRET", DEVELOPMENT_SECRET)];
+        assert!(read(&of_development).unwrap_err().contains("is the one for development"));
+        let config = read(&[NEEDED[0], NEEDED[2], ("APP_MODE", "development")]).unwrap();
+        assert_eq!(config.secret.as_bytes(), DEVELOPMENT_SECRET.as_bytes());
+        assert_eq!(format!("{:?}", config.secret), "Secret(***)");
     }
 
     #[test]

@@ -13,13 +13,13 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt;
-use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::cache::Cache;
 use crate::config::Config;
+use crate::db::Database;
 use crate::error::AppError;
 use crate::{db, routes};
 
@@ -35,9 +35,11 @@ const X_SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
 #[derive(Clone)]
 pub struct AppState {
     /// The database.
-    pub pool: PgPool,
+    pub pool: Database,
     /// The cache.
     pub cache: Cache,
+    /// The configuration, as it was read.
+    pub config: Arc<Config>,
     /// Whether the server is stopping: readiness says so, so that a balancer looks elsewhere.
     pub draining: Arc<AtomicBool>,
 }
@@ -53,9 +55,11 @@ pub struct Server {
 impl Server {
     /// Binds the address. The database and Redis need not be there yet.
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
+        let pool = db::connect_lazily(&config.database_url, &config.name, config.database_connections)?;
         let state = AppState {
-            pool: db::connect_lazily(&config.database_url, &config.name, config.database_connections)?,
-            cache: Cache::connect(config.cache)?,
+            pool: Database::new(pool, config.sql_comments),
+            cache: Cache::connect(config.cache.clone())?,
+            config: Arc::new(config.clone()),
             draining: Arc::default(),
         };
         let listener = TcpListener::bind(config.listen).await.with_context(|| {
@@ -102,7 +106,7 @@ impl Server {
             result = serving => result.context("serving failed")?,
             () = deadline => tracing::warn!("some requests did not end in time and were cut off"),
         }
-        state.pool.close().await;
+        state.pool.pool().close().await;
         Ok(())
     }
 }

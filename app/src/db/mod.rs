@@ -4,10 +4,13 @@
 //! it, so that what others explain is what is served.
 
 mod comments;
+mod database;
 mod posts;
 mod registry;
 mod schema;
 pub mod shapes;
+mod users;
+mod writing;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -16,13 +19,18 @@ use anyhow::Context;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-pub use comments::{AddCommentError, Comment, add_comment, count_comments, latest_comments};
+pub use comments::{AddCommentError, AddedComment, Comment, add_comment, count_comments, latest_comments};
+pub use database::Database;
 pub use posts::{
-    Author, Post, PostSummary, Tag, find_author, find_post, find_tag, list_posts, list_posts_by_author,
-    list_posts_by_tag,
+    Author, PopularTag, Post, PostSummary, Tag, find_author, find_post, find_tag, list_posts, list_posts_by_author,
+    list_posts_by_tag, popular_tags,
 };
 pub use registry::{Parameter, QUERIES, Query, Role, Shape};
 pub use schema::{Indexes, SECONDARY_INDEXES, SecondaryIndex, migrate};
+pub use users::{
+    Account, AddUserError, Credentials, add_user, find_account, find_credentials, update_bio, update_password_hash,
+};
+pub use writing::{AddedPost, ChangedPost, NewPost, add_post, delete_post, update_post};
 
 /// How long a request waits for a free connection before it is told to come back later.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,7 +1,7 @@
 //! Reading posts, authors and tags: one function per query.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use sqlx::PgExecutor;
 
 use crate::cursor::Cursor;
 
@@ -37,6 +37,8 @@ pub struct Post {
     pub content: String,
     /// When it was written.
     pub created_at: DateTime<Utc>,
+    /// When it was last changed; None if never.
+    pub updated_at: Option<DateTime<Utc>>,
     /// Who wrote it.
     pub author_id: i64,
     /// The author's user name.
@@ -54,6 +56,19 @@ pub struct Author {
     pub username: String,
     /// What they say about themselves.
     pub bio: String,
+    /// Since when the account exists.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A tag with the number of its posts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PopularTag {
+    /// The tag's id.
+    pub id: i64,
+    /// Its name, also its address.
+    pub name: String,
+    /// How many posts carry it.
+    pub post_count: i64,
 }
 
 /// A tag.
@@ -66,15 +81,15 @@ pub struct Tag {
 }
 
 /// One page of all posts, newest first.
-pub async fn list_posts(pool: &PgPool, before: Cursor, limit: i64) -> sqlx::Result<Vec<PostSummary>> {
+pub async fn list_posts(executor: impl PgExecutor<'_>, before: Cursor, limit: i64) -> sqlx::Result<Vec<PostSummary>> {
     sqlx::query_file_as!(PostSummary, "queries/list_posts.sql", before.created_at(), before.id(), limit)
-        .fetch_all(pool)
+        .fetch_all(executor)
         .await
 }
 
 /// One page of the posts of an author, newest first.
 pub async fn list_posts_by_author(
-    pool: &PgPool,
+    executor: impl PgExecutor<'_>,
     author_id: i64,
     before: Cursor,
     limit: i64,
@@ -87,33 +102,38 @@ pub async fn list_posts_by_author(
         before.id(),
         limit
     )
-    .fetch_all(pool)
+    .fetch_all(executor)
     .await
 }
 
 /// One page of the posts of a tag, newest first.
 pub async fn list_posts_by_tag(
-    pool: &PgPool,
+    executor: impl PgExecutor<'_>,
     tag_id: i64,
     before: Cursor,
     limit: i64,
 ) -> sqlx::Result<Vec<PostSummary>> {
     sqlx::query_file_as!(PostSummary, "queries/list_posts_by_tag.sql", tag_id, before.created_at(), before.id(), limit)
-        .fetch_all(pool)
+        .fetch_all(executor)
         .await
 }
 
 /// One post, if there is one with this id.
-pub async fn find_post(pool: &PgPool, post_id: i64) -> sqlx::Result<Option<Post>> {
-    sqlx::query_file_as!(Post, "queries/find_post.sql", post_id).fetch_optional(pool).await
+pub async fn find_post(executor: impl PgExecutor<'_>, post_id: i64) -> sqlx::Result<Option<Post>> {
+    sqlx::query_file_as!(Post, "queries/find_post.sql", post_id).fetch_optional(executor).await
 }
 
 /// One author, if there is one with this id.
-pub async fn find_author(pool: &PgPool, author_id: i64) -> sqlx::Result<Option<Author>> {
-    sqlx::query_file_as!(Author, "queries/find_author.sql", author_id).fetch_optional(pool).await
+pub async fn find_author(executor: impl PgExecutor<'_>, author_id: i64) -> sqlx::Result<Option<Author>> {
+    sqlx::query_file_as!(Author, "queries/find_author.sql", author_id).fetch_optional(executor).await
 }
 
 /// One tag, if there is one with this name.
-pub async fn find_tag(pool: &PgPool, name: &str) -> sqlx::Result<Option<Tag>> {
-    sqlx::query_file_as!(Tag, "queries/find_tag.sql", name).fetch_optional(pool).await
+pub async fn find_tag(executor: impl PgExecutor<'_>, name: &str) -> sqlx::Result<Option<Tag>> {
+    sqlx::query_file_as!(Tag, "queries/find_tag.sql", name).fetch_optional(executor).await
+}
+
+/// The tags that most posts carry. It reads every link between posts and tags, so it belongs behind a cache.
+pub async fn popular_tags(executor: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<Vec<PopularTag>> {
+    sqlx::query_file_as!(PopularTag, "queries/popular_tags.sql", limit).fetch_all(executor).await
 }

@@ -29,10 +29,30 @@ pub enum Parameter {
     TagId,
     /// The name of a tag (`text`).
     TagName,
-    /// The name of a user (`text`).
-    Username,
+    /// The ids of the tags of one post (`bigint[]`).
+    TagIds,
+    /// The names of the tags of one post (`text[]`).
+    TagNames,
+    /// The id of a user who comments, or of any user (`bigint`).
+    UserId,
+    /// The name of a user who does not exist yet (`text`).
+    NewUsername,
+    /// The e-mail address of a user who does not exist yet (`text`).
+    NewEmail,
+    /// The name, or the e-mail address, of a user (`text`).
+    UsernameOrEmail,
+    /// The hash of a password (`text`).
+    PasswordHash,
+    /// What a user says about themselves (`text`).
+    Bio,
     /// The text of a comment (`text`).
     CommentContent,
+    /// The title of a post (`text`).
+    Title,
+    /// The text of a post (`text`).
+    PostContent,
+    /// The name of a submission, so that it is stored once (`uuid`).
+    Submission,
     /// The time of the last post of the page before (`timestamptz`).
     BeforeCreatedAt,
     /// The id of the last post of the page before (`bigint`).
@@ -114,15 +134,55 @@ pub const QUERIES: &[Query] = &[
         Role::Read("GET /tags/{name}")
     ),
     query!("find_post", "one post with its author and tags", [PostId], Role::Read("GET /posts/{id}")),
-    query!("latest_comments", "the most recent comments of a post", [PostId, Limit], Role::Read("GET /posts/{id}")),
+    query!(
+        "latest_comments",
+        "the most recent comments of a post",
+        [PostId, BeforeCreatedAt, BeforeId, Limit],
+        Role::Read("GET /posts/{id}")
+    ),
     query!("count_comments", "the number of comments of a post", [PostId], Role::Read("GET /posts/{id}")),
     query!("find_author", "one author", [AuthorId], Role::Read("GET /authors/{id}")),
     query!("find_tag", "one tag by its name", [TagName], Role::Read("GET /tags/{name}")),
+    query!("popular_tags", "the tags that most posts carry", [Limit], Role::Read("GET /api/tags")),
+    query!("find_account", "a user's own account", [UserId], Role::Read("GET /account")),
+    query!("find_credentials", "what is needed to check a password", [UsernameOrEmail], Role::Read("POST /login")),
     query!(
         "add_comment",
         "adding a comment to a post",
-        [PostId, Username, CommentContent],
+        [PostId, UserId, CommentContent, Submission],
         Role::Write("POST /posts/{id}/comments")
+    ),
+    query!(
+        "find_submitted_comment",
+        "the comment that a submission has made",
+        [UserId, Submission],
+        Role::Read("POST /posts/{id}/comments")
+    ),
+    query!("add_post", "adding a post", [UserId, Title, PostContent, Submission], Role::Write("POST /write")),
+    query!(
+        "find_submitted_post",
+        "the post that a submission has made",
+        [UserId, Submission],
+        Role::Read("POST /write")
+    ),
+    query!("add_tags", "making the tags of a post", [TagNames], Role::Write("POST /write")),
+    query!("tag_post", "giving a post its tags", [PostId, TagIds], Role::Write("POST /write")),
+    query!("tags_of_post", "the tags of a post", [PostId], Role::Read("POST /posts/{id}/edit")),
+    query!(
+        "update_post",
+        "changing a post",
+        [PostId, AuthorId, Title, PostContent],
+        Role::Write("POST /posts/{id}/edit")
+    ),
+    query!("untag_post", "taking tags off a post", [PostId, TagIds], Role::Write("POST /posts/{id}/edit")),
+    query!("delete_post", "deleting a post", [PostId, AuthorId], Role::Write("POST /posts/{id}/delete")),
+    query!("add_user", "registering a user", [NewUsername, NewEmail, PasswordHash], Role::Write("POST /register")),
+    query!("update_bio", "changing a user's bio", [UserId, Bio], Role::Write("POST /account")),
+    query!(
+        "update_password_hash",
+        "renewing the hash of a password",
+        [UserId, PasswordHash],
+        Role::Write("POST /login")
     ),
     query!(
         "posts_page",
@@ -186,7 +246,14 @@ mod tests {
 
     #[test]
     fn every_query_is_sent_by_the_app() {
-        let sources = [include_str!("posts.rs"), include_str!("comments.rs"), include_str!("shapes.rs")].concat();
+        let sources = [
+            include_str!("comments.rs"),
+            include_str!("posts.rs"),
+            include_str!("shapes.rs"),
+            include_str!("users.rs"),
+            include_str!("writing.rs"),
+        ]
+        .concat();
         for query in QUERIES {
             let file = format!("\"queries/{}.sql\"", query.name);
             assert!(sources.contains(&file), "no function sends {file}; remove the file or write the function");

@@ -40,18 +40,25 @@ async fn add(
     let username = comment.username.trim().to_owned();
     let problem = match problem_with(&username, &content) {
         Some(problem) => problem,
-        None => match db::add_comment(&state.pool, post_id, &username, &content).await {
-            Ok(_) => {
-                state.cache.invalidate(Key::PostGeneration(post_id)).await;
-                return Ok(Redirect::to(&format!("/posts/{post_id}#comments")).into_response());
-            }
-            Err(AddCommentError::NoSuchPost) => return Err(AppError::NotFound(format!("post {post_id}"))),
-            Err(AddCommentError::NoSuchUser) => "There is no user of this name.".to_owned(),
-            Err(AddCommentError::Database(error)) => return Err(error.into()),
+        None => match author(&state, &username).await? {
+            None => "There is no user of this name.".to_owned(),
+            Some(author_id) => match db::add_comment(&state.pool, post_id, author_id, &content, None).await {
+                Ok(_) => {
+                    state.cache.invalidate(Key::PostGeneration(post_id)).await;
+                    return Ok(Redirect::to(&format!("/posts/{post_id}#comments")).into_response());
+                }
+                Err(AddCommentError::NoSuchPost) => return Err(AppError::NotFound(format!("post {post_id}"))),
+                Err(AddCommentError::NoSuchUser) => "There is no user of this name.".to_owned(),
+                Err(AddCommentError::Database(error)) => return Err(error.into()),
+            },
         },
     };
     let form = CommentForm { username, content, problem: Some(problem) };
     post_page(&state, post_id, StatusCode::UNPROCESSABLE_ENTITY, &form).await
+}
+
+async fn author(state: &AppState, username: &str) -> Result<Option<i64>, AppError> {
+    Ok(db::find_credentials(&state.pool, username).await?.map(|credentials| credentials.user_id))
 }
 
 fn problem_with(username: &str, content: &str) -> Option<String> {

@@ -29,7 +29,7 @@ async fn readyz(State(state): State<AppState>) -> (StatusCode, &'static str) {
     if state.draining.load(Ordering::Relaxed) {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
     }
-    let ping = async { state.pool.acquire().await?.ping().await };
+    let ping = async { state.pool.pool().acquire().await?.ping().await };
     match tokio::time::timeout(READY_TIMEOUT, ping).await {
         Ok(Ok(())) => (StatusCode::OK, "ready\n"),
         Ok(Err(error)) => {

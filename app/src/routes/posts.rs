@@ -10,6 +10,7 @@ use minijinja::{Value, context};
 
 use super::{parse_id, with_cache_status};
 use crate::cache::{COMMENT_COUNT, Key, Level, Outcome, RECENT_COMMENTS};
+use crate::cursor::Cursor;
 use crate::db::{self, Comment, Post};
 use crate::error::AppError;
 use crate::pages;
@@ -49,7 +50,7 @@ pub(super) async fn post_page(
     let post = db::find_post(&state.pool, post_id).await?;
     let post = post.ok_or_else(|| AppError::NotFound(format!("post {post_id}")))?;
     let make_fragment = async || {
-        let comments = db::latest_comments(&state.pool, post_id, RECENT_COMMENTS_SHOWN).await?;
+        let comments = db::latest_comments(&state.pool, post_id, Cursor::START, RECENT_COMMENTS_SHOWN).await?;
         recent_comments(&comments)
     };
     let (fragment, fragment_outcome) = state.cache.get_or(&lookup, 0, fragment_entry, make_fragment).await?;

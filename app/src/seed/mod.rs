@@ -84,7 +84,7 @@ async fn refuse_rows(connection: &mut PgConnection) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Drops the secondary indexes and the foreign keys, and gives the statements that bring them back. The catalogue says what there is, so
+/// Drops the secondary indexes and the foreign keys, silences the notifications, and gives the statements that bring them back. The catalogue says what there is, so
 /// that nothing is written here a second time.
 async fn take_away(connection: &mut PgConnection) -> anyhow::Result<Vec<String>> {
     let names: Vec<&str> = SECONDARY_INDEXES.iter().map(|index| index.name).collect();
@@ -102,8 +102,17 @@ async fn take_away(connection: &mut PgConnection) -> anyhow::Result<Vec<String>>
     )
     .fetch_all(&mut *connection)
     .await?;
+    // What would tell the caches of a million comments, one by one, has nobody to tell.
+    let notifications: Vec<(String, String)> = sqlx::query_as(
+        "SELECT format('ALTER TABLE %s DISABLE TRIGGER %I', tgrelid::regclass, tgname),
+                format('ALTER TABLE %s ENABLE TRIGGER %I', tgrelid::regclass, tgname)
+         FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
+         WHERE NOT tgisinternal AND proname LIKE '%\\_notify\\_cache' AND pronamespace = current_schema()::regnamespace ORDER BY tgname",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
     let mut put_back = Vec::new();
-    for (drop, create) in indexes.into_iter().chain(foreign_keys) {
+    for (drop, create) in indexes.into_iter().chain(foreign_keys).chain(notifications) {
         sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *connection).await?;
         put_back.push(create);
     }

@@ -105,6 +105,9 @@ pub(crate) const TINY: &str = "
 /// The variables of a server on this database: all levels of the cache on, under a prefix of their own.
 pub(crate) fn variables(database: &TestDatabase) -> Vec<(&'static str, String)> {
     vec![
+        ("APP_MODE", "development".to_owned()),
+        // Hashing as production does it would be most of what the tests do.
+        ("APP_PASSWORD_MEMORY_KIB", "64".to_owned()),
         ("APP_NAME", "app-1".to_owned()),
         ("APP_LISTEN", "127.0.0.1:0".to_owned()),
         ("APP_CACHE_PREFIX", database.name.clone()),

@@ -6,7 +6,7 @@ use app::{
     db::{Parameter, QUERIES, Query, Role},
 };
 use chrono::{DateTime, Utc};
-use sqlx::{PgPool, Row as _};
+use sqlx::{PgPool, Row as _, types::Uuid};
 
 use super::rows::ParameterRow;
 
@@ -28,8 +28,12 @@ pub(super) enum Value {
     Integers(Vec<i64>),
     /// `text`.
     Text(String),
+    /// `text[]`.
+    Texts(Vec<String>),
     /// `timestamptz`.
     Time(DateTime<Utc>),
+    /// `uuid`.
+    Uuid(Uuid),
 }
 
 /// A query with values for its parameters.
@@ -177,9 +181,26 @@ fn value(parameter: Parameter, query: &Query, variant: Variant, facts: &Facts) -
         Parameter::TagName => {
             (Value::Text(facts.ordinary_tag.1.clone()), "in the middle of the tags, by number of posts")
         }
-        Parameter::Username => {
+        Parameter::TagIds => {
+            (Value::Integers(vec![facts.ordinary_tag.0, facts.popular_tag]), "an ordinary tag and a popular one")
+        }
+        Parameter::TagNames => (
+            Value::Texts(vec![facts.ordinary_tag.1.clone(), "not-there-yet".to_owned()]),
+            "a tag that exists, and a new one",
+        ),
+        Parameter::UserId => {
+            (Value::Integer(facts.ordinary_author), "in the middle of the authors, by number of posts")
+        }
+        Parameter::UsernameOrEmail => {
             (Value::Text(facts.username.clone()), "in the middle of the authors, by number of posts")
         }
+        Parameter::NewUsername => (Value::Text("nobody-yet".to_owned()), "a name that is free"),
+        Parameter::NewEmail => (Value::Text("nobody@example.org".to_owned()), "an address that is free"),
+        Parameter::PasswordHash => (Value::Text("!".to_owned()), "what nobody can log in with"),
+        Parameter::Bio => (Value::Text("Writes about backends.".to_owned()), "a short text"),
+        Parameter::Title => (Value::Text("A post that is rolled back".to_owned()), "a short title"),
+        Parameter::PostContent => (Value::Text("It was here for a moment.".to_owned()), "a short text"),
+        Parameter::Submission => (Value::Uuid(Uuid::from_u128(1)), "one that has not come before"),
         Parameter::CommentContent => (Value::Text("Thank you, that was worth reading.".to_owned()), "a short comment"),
         Parameter::BeforeCreatedAt => (Value::Time(before.created_at()), place),
         Parameter::BeforeId => (Value::Integer(before.id()), place),
@@ -198,6 +219,8 @@ impl Value {
         match self {
             Self::Integer(value) => value.to_string(),
             Self::Text(text) => text.clone(),
+            Self::Texts(texts) => format!("{{{}}}", texts.join(", ")),
+            Self::Uuid(uuid) => uuid.to_string(),
             Self::Time(time) => time.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
             Self::Integers(values) => {
                 let first: Vec<String> = values.iter().take(3).map(i64::to_string).collect();
@@ -277,10 +300,18 @@ mod tests {
             assert_eq!(case.values.len(), case.query.parameters.len());
             for (parameter, (value, reason)) in case.query.parameters.iter().zip(&case.values) {
                 let fits = match parameter {
-                    Parameter::PostIds => matches!(value, Value::Integers(_)),
-                    Parameter::TagName | Parameter::Username | Parameter::CommentContent => {
-                        matches!(value, Value::Text(_))
-                    }
+                    Parameter::PostIds | Parameter::TagIds => matches!(value, Value::Integers(_)),
+                    Parameter::TagNames => matches!(value, Value::Texts(_)),
+                    Parameter::Submission => matches!(value, Value::Uuid(_)),
+                    Parameter::TagName
+                    | Parameter::UsernameOrEmail
+                    | Parameter::NewUsername
+                    | Parameter::NewEmail
+                    | Parameter::PasswordHash
+                    | Parameter::Bio
+                    | Parameter::Title
+                    | Parameter::PostContent
+                    | Parameter::CommentContent => matches!(value, Value::Text(_)),
                     Parameter::BeforeCreatedAt => matches!(value, Value::Time(_)),
                     _ => matches!(value, Value::Integer(_)),
                 };

@@ -160,6 +160,8 @@ pub(super) async fn explain(
             Value::Integer(value) => explain.bind(value),
             Value::Integers(values) => explain.bind(values),
             Value::Text(text) => explain.bind(text),
+            Value::Texts(texts) => explain.bind(texts),
+            Value::Uuid(uuid) => explain.bind(uuid),
             Value::Time(time) => explain.bind(time),
         };
     }

@@ -138,7 +138,9 @@ async fn length_of_rows(pool: &PgPool, query: &Query, arguments: &[Value]) -> Re
             Value::Integer(value) => length.bind(value),
             Value::Integers(values) => length.bind(values),
             Value::Text(text) => length.bind(text),
+            Value::Texts(texts) => length.bind(texts),
             Value::Time(time) => length.bind(time),
+            Value::Uuid(uuid) => length.bind(uuid),
         };
     }
     let bytes = length.fetch_one(pool).await.with_context(|| format!("cannot size the rows of `{}`", query.name))?;

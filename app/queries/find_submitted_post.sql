@@ -1,0 +1,2 @@
+-- The post that a submission has made, for whoever sends the same one again.
+SELECT id FROM posts WHERE author_id = $1 AND submission = $2
