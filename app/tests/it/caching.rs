@@ -99,6 +99,8 @@ fn cache_config(database: &TestDatabase) -> app::config::CacheConfig {
         fragment: true,
         value: true,
         prefix: database.name.clone(),
+        local: app::config::LocalCache::Off,
+        local_mib: 16,
     }
 }
 

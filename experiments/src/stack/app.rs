@@ -71,6 +71,7 @@ impl AppOptions {
     fn environment(&self) -> Vec<(String, OsString)> {
         let on = |value: bool| if value { "on" } else { "off" }.to_owned();
         let own = [
+            ("APP_MODE", "development".to_owned()),
             ("APP_NAME", self.name.clone()),
             ("APP_LISTEN", "127.0.0.1:0".to_owned()),
             ("DATABASE_URL", self.database_url.clone()),
