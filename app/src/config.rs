@@ -504,11 +504,21 @@ mod tests {
         .unwrap_err();
         insta::assert_snapshot!(error, @r"
         the environment is not usable
+          `APP_MODE` is `debug`, but must be `production` or `development`
+          `APP_SECRET` has 5 characters, but must be 32 to 1024 characters that nobody can guess, such as the output of `openssl rand -hex 32`
+          `APP_PUBLIC_URL` is `blog`, but must be an address without a path, such as `https://blog.example.org`
+          `APP_TRUSTED_PROXIES` is `127.0.0.1, nginx`, but must be IP addresses separated by commas, such as `127.0.0.1,::1`
+          `APP_REQUESTS_MAX` is `0`, but must be a whole number from 1 to 100000
+          `APP_RATE_LIMITS` is `true`, but must be `on` or `off`
+          `APP_PASSWORD_MEMORY_KIB` is `64`, but must be a whole number from 19456 to 1048576
+          `APP_SESSION_STORE` is `cookie`, but must be `redis` or `memory`
+          `APP_ROUTE` is `a b`, but must be 1 to 16 letters or digits
           `APP_NAME` is `two words`, but must be 1 to 64 letters, digits, `-`, `_` or `.`
           `APP_LISTEN` is `localhost`, but must be an IP address and a port, such as `127.0.0.1:8080`
           `DATABASE_URL` is `mysql://me:***@localhost/blog`, but must be a PostgreSQL address such as `postgres://user@localhost/blog`
           `APP_DATABASE_CONNECTIONS` is `many`, but must be a whole number from 1 to 1000
           `APP_CACHE_VIEW` is `yes`, but must be `on` or `off`
+          `APP_CACHE_LOCAL` is `on`, but must be `off` or `strict` or `fast`
           `REDIS_URL` is `http://localhost`, but must be a Redis address such as `redis://127.0.0.1:6379/0` or `redis+unix:///path/to/socket`
           `APP_WORKER_THREADS` is `0`, but must be a whole number from 1 to 256
           `APP_REQUEST_TIMEOUT_MS` is `-1`, but must be a whole number from 10 to 600000

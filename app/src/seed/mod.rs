@@ -121,7 +121,8 @@ async fn take_away(connection: &mut PgConnection) -> anyhow::Result<Vec<String>>
 
 async fn load(connection: &mut PgConnection, size: &Size, rng_seed: u64) -> anyhow::Result<()> {
     let users = rows::users(size, stream(rng_seed, 1));
-    copy(connection, "COPY users (username, email, password_hash, bio) FROM STDIN WITH (FREEZE)", users).await?;
+    copy(connection, "COPY users (username, email, password_hash, bio, created_at) FROM STDIN WITH (FREEZE)", users)
+        .await?;
     let tags = rows::tags(size);
     copy(connection, "COPY tags (name) FROM STDIN WITH (FREEZE)", tags).await?;
     let times_us = rows::post_times_us(size, stream(rng_seed, 2));

@@ -63,10 +63,12 @@ fn timestamp(time_us: i64) -> String {
 }
 
 pub(super) fn users(size: &Size, mut rng: ChaCha8Rng) -> impl Iterator<Item = String> {
+    // Everybody was there before the first post.
+    let created_at = timestamp(END_US - POSTS_SPAN_US);
     (1..=size.users).map(move |id| {
         let username = text::username(id);
         let bio = text::bio(&mut rng);
-        format!("{username}\t{username}@example.org\t{UNUSABLE_PASSWORD_HASH}\t{bio}")
+        format!("{username}\t{username}@example.org\t{UNUSABLE_PASSWORD_HASH}\t{bio}\t{created_at}")
     })
 }
 

@@ -181,7 +181,7 @@ async fn lists_are_read_in_order() {
         ("list_posts", "'infinity', 0, 21", "posts_newest"),
         ("list_posts_by_author", "7, 'infinity', 0, 21", "posts_by_author"),
         ("list_posts_by_tag", "1, 'infinity', 0, 21", "post_tags_by_tag"),
-        ("latest_comments", "7, 20", "comments_by_post"),
+        ("latest_comments", "7, 'infinity', 0, 20", "comments_by_post"),
         ("count_comments", "7", "comments_by_post"),
     ] {
         let query = QUERIES.iter().find(|query| query.name == name).unwrap();
