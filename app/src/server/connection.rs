@@ -34,6 +34,9 @@ const HEAD_TICKS_MAX: u32 = 2;
 /// connections (30 s), since who closes first may close on a request that is just coming.
 const IDLE_TICKS_MAX: u32 = 15;
 
+/// How long a connection without a request may take to close when the server stops.
+const CLOSING_GRACE: Duration = Duration::from_secs(2);
+
 /// The largest head of a request. NGINX passes on at most 32 KiB.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
@@ -70,6 +73,13 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, edge: Arc<Edge>, 
         }
         if signals.borrow_and_update().is_closing {
             connection.as_mut().graceful_shutdown();
+            while tokio::time::timeout(CLOSING_GRACE, connection.as_mut()).await.is_err() {
+                // One that was opened and never used, or whose client does not take what it asked for.
+                if !activity.is_in_request() {
+                    return;
+                }
+            }
+            return;
         } else if patience.is_exhausted_by(&activity) {
             edge.metrics.connections_too_slow.inc();
             tracing::debug!(%peer, "closed a connection that was too slow");
@@ -127,6 +137,10 @@ impl Activity {
 
     fn end_request(&self) {
         self.doing.store(IDLE, Ordering::Relaxed);
+    }
+
+    fn is_in_request(&self) -> bool {
+        self.doing.load(Ordering::Relaxed) == REQUEST
     }
 
     fn read_something(&self) {

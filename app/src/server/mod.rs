@@ -1,77 +1,89 @@
-//! The server: binds, serves, and drains. What is served is none of its business.
+//! The server: binds, accepts, and drains. What is served is none of its business; what holds for every request is in [`edge`].
+//!
+//! # The end
+//!
+//! A stop signal begins an order of steps in which no request is lost: readiness turns to 503 and every answer closes its connection,
+//! but new connections are still taken, for as long as `APP_DRAIN_PAUSE_MS` says; then nothing more is accepted, idle connections are
+//! closed, and what is under way is finished; then the database's connections are closed. Whatever is left 20 s after the
+//! signal is cut off.
 
-use std::any::Any;
+mod address;
+mod admission;
+mod body;
+mod connection;
+mod edge;
+mod headers;
+mod metrics;
+mod request_id;
+
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderName, HeaderValue};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
-use axum::serve::ListenerExt;
-use tokio::net::TcpListener;
+use axum::http::HeaderValue;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
-use tower_http::catch_panic::CatchPanicLayer;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::cache::Cache;
+pub use self::edge::PeerAddress;
+pub use self::headers::secure;
+pub use self::metrics::{Metrics, OPENMETRICS, Sample};
+pub use self::request_id::RequestId;
+pub use crate::state::AppState;
+
+use self::address::Addresses;
+use self::connection::{Signal, TICK};
+use self::edge::Edge;
 use crate::config::Config;
-use crate::db::Database;
-use crate::error::AppError;
-use crate::{db, routes};
+use crate::routes;
 
-/// The largest body of a request. A comment of 2,000 characters of four bytes, percent-encoded, is 24,000.
-const BODY_BYTES_MAX: usize = 64 * 1024;
+/// How many connections may wait to be accepted. With the usual 1024 or less, a surge of connections makes the rest of them try again
+/// after a whole second. The kernel takes the smaller of this and `net.core.somaxconn`.
+const BACKLOG: u32 = 4096;
 
-/// How long requests that are under way may take after a stop signal. Longer than a request is allowed to take by default.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long everything may take after a stop signal. Longer than a request may take by default, shorter than the 30 s after which most
+/// supervisors kill.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
-const X_SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
-
-/// What every handler can reach.
-#[derive(Clone)]
-pub struct AppState {
-    /// The database.
-    pub pool: Database,
-    /// The cache.
-    pub cache: Cache,
-    /// The configuration, as it was read.
-    pub config: Arc<Config>,
-    /// Whether the server is stopping: readiness says so, so that a balancer looks elsewhere.
-    pub draining: Arc<AtomicBool>,
-}
+/// How long accepting rests when the system has no file or memory left for a connection.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// A server that is bound and not yet serving.
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    router: Router,
+    edge: Arc<Edge>,
     state: AppState,
 }
 
 impl Server {
     /// Binds the address. The database and Redis need not be there yet.
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
-        let pool = db::connect_lazily(&config.database_url, &config.name, config.database_connections)?;
-        let state = AppState {
-            pool: Database::new(pool, config.sql_comments),
-            cache: Cache::connect(config.cache.clone())?,
-            config: Arc::new(config.clone()),
-            draining: Arc::default(),
-        };
-        let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        let state = AppState::prepare(config)?;
+        let config = &state.config;
+        let listener = listen(config.listen).with_context(|| {
             format!(
                 "cannot listen on `{}`; choose another address with `APP_LISTEN`, or port 0 for a free one",
                 config.listen
             )
         })?;
+        let edge = Edge {
+            router: routes::router().with_state(state.clone()),
+            addresses: Addresses::new()?,
+            admission: Arc::clone(&state.metrics.admission),
+            metrics: Arc::clone(&state.metrics),
+            trusted_proxies: config.trusted_proxies.clone(),
+            served_by: HeaderValue::from_str(&config.name).context("`APP_NAME` does not fit into a header")?,
+            request_timeout: config.request_timeout,
+            draining: Arc::clone(&state.draining),
+        };
         let address = listener.local_addr().context("cannot read the address that was bound")?;
-        let name = HeaderValue::from_str(&config.name).context("`APP_NAME` does not fit into a header")?;
-        let router = with_layers(routes::router().with_state(state.clone()), name, config.request_timeout);
-        Ok(Self { listener, address, router, state })
+        Ok(Self { listener, address, edge: Arc::new(edge), state })
     }
 
     /// The address that was bound, with the real port.
@@ -81,34 +93,84 @@ impl Server {
 
     /// Serves until `stop` completes, then finishes the requests that are under way.
     pub async fn run(self, stop: impl Future<Output = ()> + Send + 'static) -> anyhow::Result<()> {
-        let Self { listener, address, router, state } = self;
+        let Self { listener, address, edge, state } = self;
+        // Each connection holds a receiver, so that the sender knows when the last one is over.
+        let (signals, _) = watch::channel(Signal::default());
         tracing::info!(%address, "serving");
-        let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
-        let draining = Arc::clone(&state.draining);
-        let stop = async move {
-            stop.await;
-            draining.store(true, Ordering::Relaxed);
-            tracing::info!("stopping");
-            let _ = stopping.send(());
-        };
-        let listener = listener.tap_io(|stream| {
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "cannot switch TCP_NODELAY on");
+        {
+            let mut accepting = pin!(accept(&listener, &edge, &signals));
+            tokio::select! {
+                () = &mut accepting => (),
+                () = stop => (),
             }
-        });
-        let serving = axum::serve(listener, router).with_graceful_shutdown(stop);
-        let deadline = async move {
-            // An error means that serving ended by itself, and then the other branch wins.
-            let _ = stopped.await;
-            tokio::time::sleep(DRAIN_TIMEOUT).await;
-        };
-        tokio::select! {
-            result = serving => result.context("serving failed")?,
-            () = deadline => tracing::warn!("some requests did not end in time and were cut off"),
+            state.draining.store(true, Ordering::Relaxed);
+            let pause = state.config.drain_pause;
+            tracing::info!(connections = signals.receiver_count(), pause_ms = pause.as_millis(), "stopping");
+            let _ = tokio::time::timeout(pause, accepting).await;
         }
-        state.pool.pool().close().await;
+        let deadline = Instant::now() + DRAIN_TIMEOUT.saturating_sub(state.config.drain_pause);
+        take_the_waiting(&listener, &edge, &signals);
+        drop(listener);
+        signals.send_modify(|signal| signal.is_closing = true);
+        let finish = async {
+            signals.closed().await;
+            state.pool.pool().close().await;
+        };
+        match tokio::time::timeout_at(deadline, finish).await {
+            Ok(()) => tracing::info!("stopped"),
+            Err(_) => tracing::warn!(connections = signals.receiver_count(), "some requests were cut off"),
+        }
         Ok(())
     }
+}
+
+fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A server that starts again finds its port although connections of the last one have not been forgotten yet.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket.listen(BACKLOG)?)
+}
+
+/// Accepts for ever, and gives the connections their clock.
+async fn accept(listener: &TcpListener, edge: &Arc<Edge>, signals: &watch::Sender<Signal>) {
+    let mut clock = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => start(stream, peer, edge, signals),
+                Err(error) if is_of_one_connection(&error) => tracing::debug!(%error, "a connection was gone at once"),
+                Err(error) => {
+                    // Most likely too many open files. Those who are connected go on, and some of them will leave.
+                    tracing::error!(%error, "cannot accept connections");
+                    tokio::time::sleep(ACCEPT_REST).await;
+                }
+            },
+            _ = clock.tick() => signals.send_modify(|signal| signal.ticks += 1),
+        }
+    }
+}
+
+/// Takes the connections that were made before the listener closes and have not been accepted yet: closing it would reset them.
+fn take_the_waiting(listener: &TcpListener, edge: &Arc<Edge>, signals: &watch::Sender<Signal>) {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    while let Poll::Ready(Ok((stream, peer))) = listener.poll_accept(&mut context) {
+        start(stream, peer, edge, signals);
+    }
+}
+
+fn start(stream: tokio::net::TcpStream, peer: SocketAddr, edge: &Arc<Edge>, signals: &watch::Sender<Signal>) {
+    // Small answers must not wait for the acknowledgement of the ones before them.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot switch TCP_NODELAY on");
+    }
+    edge.metrics.connections.inc();
+    tokio::spawn(connection::serve(stream, peer, Arc::clone(edge), signals.subscribe()));
+}
+
+fn is_of_one_connection(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 /// Completes on SIGTERM or SIGINT. The handlers are in place when this returns, so that no signal is lost afterwards.
@@ -121,72 +183,4 @@ pub fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static
             _ = interrupt.recv() => (),
         }
     })
-}
-
-/// Puts around the routes what holds for all of them, innermost first.
-fn with_layers(router: Router, name: HeaderValue, request_timeout: Duration) -> Router {
-    router
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn_with_state(request_timeout, limit_time))
-        .layer(CatchPanicLayer::custom(answer_panic))
-        .layer(middleware::from_fn_with_state(name, stamp))
-}
-
-async fn limit_time(State(request_timeout): State<Duration>, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(request_timeout, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => AppError::TimedOut.into_response(),
-    }
-}
-
-/// Says which server answered.
-async fn stamp(State(name): State<HeaderValue>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    response.headers_mut().insert(X_SERVED_BY, name);
-    response
-}
-
-/// A panic is a mistake of ours in one request; the others go on.
-fn answer_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    AppError::Internal(anyhow::anyhow!("panic: {}", text.unwrap_or("no message"))).into_response()
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::body::Body;
-    use axum::http::StatusCode;
-    use axum::routing::get;
-    use tower::ServiceExt;
-
-    use super::*;
-
-    async fn answer(path: &str) -> Response {
-        let router = Router::new()
-            .route(
-                "/panic",
-                get(|| async {
-                    if true {
-                        panic!("as intended")
-                    }
-                }),
-            )
-            .route("/slow", get(|| tokio::time::sleep(Duration::from_secs(60))));
-        let router = with_layers(router, HeaderValue::from_static("app-7"), Duration::from_millis(20));
-        router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_panic_is_one_500() {
-        let response = answer("/panic").await;
-        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
-        assert_eq!(response.headers()["x-served-by"], "app-7");
-    }
-
-    #[tokio::test]
-    async fn a_request_that_takes_too_long_is_a_503() {
-        let response = answer("/slow").await;
-        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(response.headers()["retry-after"], "1");
-    }
 }

@@ -1,6 +1,7 @@
 //! The name of a request, the same in the log of the balancer, in ours, in the comments of SQL statements and on error pages. It knows
 //! nothing of who may choose one: that is decided at the edge.
 
+use std::fmt;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -41,6 +42,12 @@ impl RequestId {
     /// The name as the value of a header.
     pub(super) fn header(&self) -> HeaderValue {
         self.0.clone()
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
     }
 }
 

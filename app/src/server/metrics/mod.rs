@@ -5,6 +5,7 @@ mod process;
 mod requests;
 
 use std::fmt;
+use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
@@ -17,15 +18,18 @@ use prometheus_client::registry::Registry;
 
 use self::requests::Requests;
 use crate::server::address;
+use crate::server::admission::Admission;
 
 /// How [`Metrics::render`] is to be declared.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The counters that the rest of the app writes to. A clone of a handle is the same counter.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    pub(super) requests: std::sync::Arc<Requests>,
+    pub(super) requests: Arc<Requests>,
+    /// Who is in work.
+    pub(super) admission: Arc<Admission>,
     /// Requests that were refused because too many were in work.
     pub(super) shed: Counter,
     /// Requests that took longer than they may.
@@ -71,11 +75,12 @@ impl Sample {
 }
 
 impl Metrics {
-    /// Prepares everything; `name` is what this server is called.
-    pub fn new(name: &str) -> Self {
+    /// Prepares everything; `name` is what this server is called, and `requests_max` how many requests may be in work.
+    pub fn new(name: &str, requests_max: usize) -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
-            requests: std::sync::Arc::new(Requests::new(address::templates())),
+            requests: Arc::new(Requests::new(address::templates())),
+            admission: Arc::new(Admission::new(requests_max)),
             shed: Counter::default(),
             timed_out: Counter::default(),
             bodies_refused: Counter::default(),
@@ -97,7 +102,7 @@ impl Metrics {
     fn register(&mut self, name: &str) {
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION").to_owned()), ("name", name.to_owned())]);
         self.registry.register("app_build", "Which program this is, and what it is called", build);
-        self.registry.register_collector(Box::new(std::sync::Arc::clone(&self.requests)));
+        self.registry.register_collector(Box::new(Arc::clone(&self.requests)));
         for (name, help, counter) in [
             ("http_requests_shed", "Requests refused because too many were in work", &self.shed),
             ("http_requests_timed_out", "Requests that took longer than they may", &self.timed_out),
@@ -119,11 +124,11 @@ impl Metrics {
             "Passwords that wait to be hashed or are being hashed",
             self.passwords_in_work.clone(),
         );
+        let admission = Arc::clone(&self.admission);
+        self.gauge("http_requests_in_flight", "Requests that are in work", move || Some(admission.in_flight() as f64));
         self.gauge("process_resident_memory_bytes", "Memory that is resident", process::memory_bytes);
         self.gauge("process_open_fds", "Files and sockets that are open", process::open_files);
-        self.sampled("process_cpu_seconds", "Processor time of all threads", MetricType::Counter, || {
-            process::cpu_s().map(Sample::plain).into_iter().collect()
-        });
+        self.counter("process_cpu_seconds", "Processor time of all threads", process::cpu_s);
     }
 
     /// Adds one value that is read when somebody asks. No value means that it cannot be known.
@@ -134,6 +139,16 @@ impl Metrics {
         read: impl Fn() -> Option<f64> + Send + Sync + 'static,
     ) {
         self.sampled(name, help, MetricType::Gauge, move || read().map(Sample::plain).into_iter().collect());
+    }
+
+    /// Adds one value that only grows. Its name is given without `_total`.
+    pub fn counter(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        read: impl Fn() -> Option<f64> + Send + Sync + 'static,
+    ) {
+        self.sampled(name, help, MetricType::Counter, move || read().map(Sample::plain).into_iter().collect());
     }
 
     /// Adds a family of values that are read when somebody asks. A counter's name is given without `_total`.
@@ -201,7 +216,7 @@ mod tests {
 
     #[test]
     fn samples_are_read_when_asked_and_unknown_ones_are_left_out() {
-        let mut metrics = Metrics::new("app-7");
+        let mut metrics = Metrics::new("app-7", 1);
         metrics.gauge("answer", "A value", || Some(42.0));
         metrics.gauge("unknown", "No value", || None);
         metrics.sampled("cache_lookups", "By outcome", MetricType::Counter, || {
