@@ -82,7 +82,8 @@ async fn answer(State(page): State<Arc<Page>>) -> Response {
 }
 
 async fn answer_after_redis(State(state): State<Arc<AfterRedis>>) -> Response {
-    let answer: redis::RedisResult<Vec<Option<Vec<u8>>>> = state.question.query_async(&mut state.connection.clone()).await;
+    let answer: redis::RedisResult<Vec<Option<Vec<u8>>>> =
+        state.question.query_async(&mut state.connection.clone()).await;
     match answer {
         Ok(values) if values.iter().all(Option::is_some) => state.page.response(),
         // A key that is gone would make the comparison too easy, so it must not pass as a success.
@@ -117,7 +118,8 @@ impl Page {
 
     /// Reads a head and a body. What the server itself writes for each response is left out, so that it is not there twice.
     fn parse(captured: &[u8]) -> anyhow::Result<Self> {
-        let end = captured.windows(4).position(|window| window == b"\r\n\r\n").context("there is no end of the head")?;
+        let end =
+            captured.windows(4).position(|window| window == b"\r\n\r\n").context("there is no end of the head")?;
         let head = std::str::from_utf8(&captured[..end]).context("the head is not text")?;
         let mut lines = head.split("\r\n");
         let status = lines.next().and_then(|line| line.split(' ').nth(1)).context("there is no status")?;

@@ -2,9 +2,7 @@
 
 use std::sync::LazyLock;
 
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE,
-};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -105,9 +103,11 @@ mod tests {
 
     #[test]
     fn text_is_escaped() {
-        let page =
-            render("error.html", context! { title => "t", status => 400, message => "<script>alert('1')</script>", request_id => () })
-                .unwrap();
+        let page = render(
+            "error.html",
+            context! { title => "t", status => 400, message => "<script>alert('1')</script>", request_id => () },
+        )
+        .unwrap();
         assert!(!page.contains("<script"));
         assert!(page.contains("&lt;script&gt;"));
     }

@@ -148,8 +148,7 @@ mod tests {
     fn log(write: impl FnOnce()) -> Vec<Value> {
         let kept = Kept::default();
         let writer = kept.clone();
-        let subscriber =
-            tracing_subscriber::fmt().event_format(JsonLines).with_writer(move || writer.clone()).finish();
+        let subscriber = tracing_subscriber::fmt().event_format(JsonLines).with_writer(move || writer.clone()).finish();
         tracing::subscriber::with_default(subscriber, write);
         let bytes = kept.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -157,7 +156,8 @@ mod tests {
 
     #[test]
     fn a_line_is_an_object_with_every_field() {
-        let lines = log(|| tracing::warn!(number = 7, share = 0.5, is = true, text = "a \"b\"\n", "what {}", "happened"));
+        let lines =
+            log(|| tracing::warn!(number = 7, share = 0.5, is = true, text = "a \"b\"\n", "what {}", "happened"));
         assert_eq!(lines.len(), 1);
         let line = &lines[0];
         assert_eq!(line["message"], "what happened");

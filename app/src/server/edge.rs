@@ -82,7 +82,7 @@ impl Edge {
         };
         let unanswered = Unanswered(Some(&self.metrics.abandoned));
         let response = self.admit(request, peer, &asked).await;
-        unanswered.is_answered();
+        unanswered.answered();
         Ok(self.finish(response, &asked))
     }
 
@@ -98,11 +98,8 @@ impl Edge {
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        let admitted = if asked.address.is_exempt {
-            Some(self.admission.admit_exempt())
-        } else {
-            self.admission.admit()
-        };
+        let admitted =
+            if asked.address.is_exempt { Some(self.admission.admit_exempt()) } else { self.admission.admit() };
         let Some(_admitted) = admitted else {
             self.metrics.shed.inc();
             return asked.refuse(AppError::Overloaded);
@@ -177,7 +174,10 @@ impl Edge {
 }
 
 /// Polls, and turns a panic into a value. What panicked is not polled again, so that nothing sees its broken state.
-fn poll_caught<F: Future>(future: Pin<&mut F>, context: &mut Context<'_>) -> Poll<Result<F::Output, Box<dyn Any + Send>>> {
+fn poll_caught<F: Future>(
+    future: Pin<&mut F>,
+    context: &mut Context<'_>,
+) -> Poll<Result<F::Output, Box<dyn Any + Send>>> {
     match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
         Ok(polled) => polled.map(Ok),
         Err(panic) => Poll::Ready(Err(panic)),
@@ -203,7 +203,8 @@ impl Asked {
 
     /// Puts a page in place of an error that has none: the router and the extractors answer in plain words or not at all.
     fn dress(&self, response: Response) -> Response {
-        let is_dressed = response.headers().get(CONTENT_TYPE).is_some_and(|kind| !kind.as_bytes().starts_with(b"text/plain"));
+        let is_dressed =
+            response.headers().get(CONTENT_TYPE).is_some_and(|kind| !kind.as_bytes().starts_with(b"text/plain"));
         if is_dressed {
             return response;
         }
@@ -256,7 +257,7 @@ impl Asked {
 struct Unanswered<'a>(Option<&'a Counter>);
 
 impl Unanswered<'_> {
-    fn is_answered(mut self) {
+    fn answered(mut self) {
         self.0 = None;
     }
 }

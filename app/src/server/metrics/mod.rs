@@ -110,7 +110,11 @@ impl Metrics {
             ("http_requests_abandoned", "Requests whose client left before the answer", &self.abandoned),
             ("http_panics", "Handlers that panicked", &self.panics),
             ("http_connections", "Connections that were accepted", &self.connections),
-            ("http_connections_too_slow", "Connections closed because the head came too slowly", &self.connections_too_slow),
+            (
+                "http_connections_too_slow",
+                "Connections closed because the head came too slowly",
+                &self.connections_too_slow,
+            ),
             ("http_requests_rate_limited", "Requests refused by a rate limit", &self.rate_limited),
             ("sessions_made", "Sessions that were begun", &self.sessions_made),
             ("logins_accepted", "Logins with the right password", &self.logins_accepted),
