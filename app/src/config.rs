@@ -48,6 +48,9 @@ pub struct Config {
     pub worker_threads: usize,
     /// `APP_REQUEST_TIMEOUT_MS`: the longest that a request may take, 10 to 600000. Default 10000.
     pub request_timeout: Duration,
+    /// `APP_DRAIN_PAUSE_MS`: how long a stopping server goes on accepting, 0 to 15000, so that whoever asks for its readiness learns of it
+    /// first. Default 250: enough to tell every busy connection; somewhat more than the time between two looks, where somebody looks.
+    pub drain_pause: Duration,
     /// `RUST_LOG`: which log lines are written. Default `info`.
     pub log_filter: String,
 }
@@ -189,6 +192,7 @@ impl Config {
             cache: reader.cache(),
             worker_threads: reader.number("APP_WORKER_THREADS", cores, 1, 256),
             request_timeout: Duration::from_millis(reader.number("APP_REQUEST_TIMEOUT_MS", 10_000, 10, 600_000)),
+            drain_pause: Duration::from_millis(reader.number("APP_DRAIN_PAUSE_MS", 250, 0, 15_000)),
             log_filter: reader.checked(
                 "RUST_LOG",
                 "info",

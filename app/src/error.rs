@@ -4,7 +4,7 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use crate::pages;
+use crate::{pages, telemetry};
 
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
@@ -20,16 +20,27 @@ pub enum AppError {
         /// What is wrong and what would be right, as a sentence for the reader.
         message: String,
     },
+    /// 503: too many requests are in work.
+    #[error("too many requests are in work")]
+    Overloaded,
     /// 503: the request took too long.
     #[error("the request took too long")]
     TimedOut,
     /// 503 if the database is away or overloaded, otherwise 500.
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
+    /// 500: the handler panicked.
+    #[error("the handler panicked")]
+    Panicked,
     /// 500: a mistake of ours.
     #[error(transparent)]
     Internal(#[from] anyhow::Error),
 }
+
+/// Why a request failed, in our words, for the log. It travels with the response as an extension to the edge, which alone knows the rest
+/// of what the line should say; nothing of it is sent.
+#[derive(Clone, Debug)]
+pub struct Cause(pub String);
 
 impl AppError {
     /// The HTTP status of this outcome.
@@ -37,9 +48,9 @@ impl AppError {
         match self {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Refused { status, .. } => *status,
-            Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded | Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
             Self::Database(error) if is_temporary(error) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Database(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Database(_) | Self::Panicked | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -58,23 +69,17 @@ impl AppError {
 impl IntoResponse for AppError {
     fn into_response(self) -> Response {
         let status = self.status();
-        if status.is_server_error() {
-            let cause = anyhow::Error::new(self);
-            tracing::error!(status = status.as_u16(), error = format!("{cause:#}"), "request failed");
-            let error = cause.downcast_ref::<Self>();
-            let message = error.map_or_else(String::new, Self::public_message);
-            return response(status, &message);
+        let message = self.public_message();
+        let request_id = telemetry::request_id();
+        let mut response = pages::error_page(status, &message, request_id.as_ref().map(|id| id.as_str()));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        response(status, &self.public_message())
+        if status.is_server_error() {
+            response.extensions_mut().insert(Cause(format!("{:#}", anyhow::Error::new(self))));
+        }
+        response
     }
-}
-
-fn response(status: StatusCode, message: &str) -> Response {
-    let mut response = pages::error_page(status, message);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    response
 }
 
 /// Whether the same request may succeed in a moment: the database is away, starting, stopping, out of connections, or gave up

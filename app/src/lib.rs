@@ -3,7 +3,8 @@
 //! # Layout, in the order in which a request meets it
 //!
 //! - [`config`] reads the environment, once.
-//! - [`server`] binds, serves, and drains.
+//! - [`server`] binds, serves, drains, and does what holds for every request.
+//! - [`state`] is what every handler can reach.
 //! - [`routes`] holds the pages, one file per resource.
 //! - [`cursor`] says where a page of a list begins.
 //! - [`cache`] keeps whole pages, fragments and values in Redis.
@@ -24,4 +25,5 @@ pub mod pages;
 pub mod routes;
 pub mod seed;
 pub mod server;
+pub mod state;
 pub mod telemetry;

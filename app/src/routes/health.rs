@@ -1,21 +1,27 @@
-//! Whether the server lives, and whether it should be sent requests.
+//! Whether the server lives, whether it should be sent requests, and what it has counted.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::StatusCode;
+use axum::extract::{Extension, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use sqlx::Connection;
 
-use crate::server::AppState;
+use crate::error::AppError;
+use crate::server::{AppState, OPENMETRICS, PeerAddress};
 
 /// How long the database may take to answer before the server counts as not ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// What a proxy adds to what it passes on.
+const FORWARDING_HEADERS: [&str; 5] =
+    ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"];
+
 pub(super) fn router() -> Router<AppState> {
-    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz))
+    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz)).route("/metrics", get(metrics))
 }
 
 /// The process answers. No input or output, so that a slow database never gets a live server restarted.
@@ -29,8 +35,7 @@ async fn readyz(State(state): State<AppState>) -> (StatusCode, &'static str) {
     if state.draining.load(Ordering::Relaxed) {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
     }
-    let ping = async { state.pool.pool().acquire().await?.ping().await };
-    match tokio::time::timeout(READY_TIMEOUT, ping).await {
+    match tokio::time::timeout(READY_TIMEOUT, state.pool.ping()).await {
         Ok(Ok(())) => (StatusCode::OK, "ready\n"),
         Ok(Err(error)) => {
             tracing::debug!(%error, "not ready");
@@ -38,4 +43,19 @@ async fn readyz(State(state): State<AppState>) -> (StatusCode, &'static str) {
         }
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n"),
     }
+}
+
+/// What the server has counted, for somebody who asks it directly: from this machine, or from an address that is trusted. What came
+/// through a proxy came from somewhere else, so for that, and for everybody else, there is no such page.
+async fn metrics(
+    State(state): State<AppState>,
+    Extension(PeerAddress(peer)): Extension<PeerAddress>,
+    headers: HeaderMap,
+) -> Result<Response, AppError> {
+    let is_near = peer.ip().is_loopback() || state.config.trusted_proxies.contains(&peer.ip());
+    let is_forwarded = FORWARDING_HEADERS.iter().any(|name| headers.contains_key(*name));
+    if !is_near || is_forwarded {
+        return Err(AppError::NotFound("page at /metrics".to_owned()));
+    }
+    Ok(([(CONTENT_TYPE, OPENMETRICS), (CACHE_CONTROL, "no-store")], state.metrics.render()).into_response())
 }

@@ -113,7 +113,7 @@ async fn a_lock_that_is_never_released() {
 #[tokio::test]
 async fn connections_have_a_name_and_limits() {
     let database = TestDatabase::migrated().await;
-    let pool = app::db::connect_lazily(&database.url, "app-1", 1).unwrap();
+    let pool = app::db::Database::connect_lazily(&database.url, "app-1", 1, false).unwrap();
     let settings: (String, String, String) = sqlx::query_as(
         "SELECT current_setting('application_name'), current_setting('statement_timeout'), current_setting('lock_timeout')",
     )
