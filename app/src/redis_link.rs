@@ -48,28 +48,38 @@ impl RedisLink {
     /// Sends a command.
     pub async fn send<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, LinkError> {
         let mut manager = self.manager.clone();
-        self.twice(async || command.query_async(&mut manager).await).await
+        self.in_time(async {
+            match command.query_async(&mut manager).await {
+                Err(error) if was_broken(&error) => command.query_async(&mut manager).await,
+                result => result,
+            }
+        })
+        .await
     }
 
     /// Runs a script.
     pub async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, LinkError> {
         let mut manager = self.manager.clone();
-        self.twice(async || script.invoke_async(&mut manager).await).await
-    }
-
-    /// A connection that broke while nobody used it is noticed by the first one who does. That one tries again, once, so that a restart
-    /// of Redis is not an error of the next request. The time-out is around everything, because a command that is sent while the
-    /// connection is down waits for all attempts to connect.
-    async fn twice<T>(&self, mut attempt: impl AsyncFnMut() -> Result<T, RedisError>) -> Result<T, LinkError> {
-        let work = async {
-            match attempt().await {
-                Err(error) if error.is_connection_dropped() || error.is_io_error() => attempt().await,
+        self.in_time(async {
+            match script.invoke_async(&mut manager).await {
+                Err(error) if was_broken(&error) => script.invoke_async(&mut manager).await,
                 result => result,
             }
-        };
+        })
+        .await
+    }
+
+    /// The time-out is around everything, because a command that is sent while the connection is down waits for all attempts to connect.
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, RedisError>>) -> Result<T, LinkError> {
         match tokio::time::timeout(self.timeout, work).await {
             Ok(result) => Ok(result?),
             Err(_) => Err(LinkError::TimedOut(self.timeout)),
         }
     }
+}
+
+/// A connection that broke while nobody used it is noticed by the first one who does. That one tries again, once, so that a restart of
+/// Redis is not an error of the next request.
+fn was_broken(error: &RedisError) -> bool {
+    error.is_connection_dropped() || error.is_io_error()
 }

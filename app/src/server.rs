@@ -17,10 +17,13 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::accounts::Passwords;
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::db::Database;
 use crate::error::AppError;
+use crate::limits::Limits;
+use crate::session::Sessions;
 use crate::{db, routes};
 
 /// The largest body of a request. A comment of 2,000 characters of four bytes, percent-encoded, is 24,000.
@@ -38,6 +41,12 @@ pub struct AppState {
     pub pool: Database,
     /// The cache.
     pub cache: Cache,
+    /// The sessions.
+    pub sessions: Sessions,
+    /// The hashing of passwords.
+    pub passwords: Passwords,
+    /// How often something may be done.
+    pub limits: Limits,
     /// The configuration, as it was read.
     pub config: Arc<Config>,
     /// Whether the server is stopping: readiness says so, so that a balancer looks elsewhere.
@@ -59,6 +68,9 @@ impl Server {
         let state = AppState {
             pool: Database::new(pool, config.sql_comments),
             cache: Cache::connect(config.cache.clone())?,
+            sessions: Sessions::from_config(&config)?,
+            passwords: Passwords::from_config(&config)?,
+            limits: Limits::from_config(&config)?,
             config: Arc::new(config.clone()),
             draining: Arc::default(),
         };

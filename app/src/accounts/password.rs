@@ -13,12 +13,11 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, KeyId, Params, ParamsBuilder, PasswordVerifier, Version};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::config::Config;
 use crate::input::{PASSWORD_BYTES_MAX, Password};
-use crate::secret::Secret;
+use crate::keys::Key;
 
-/// Memory of one hash. The least that OWASP recommends for argon2id with two passes and one lane.
-pub const MEMORY_KIB_DEFAULT: u32 = 19_456;
-
+/// OWASP's minimum for argon2id, together with the memory that is the default of the configuration.
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
@@ -62,15 +61,19 @@ pub struct Passwords {
 
 struct Shared {
     /// Added to each password. It is not in the database, so that a copy of the database alone is of no use.
-    pepper: Secret,
+    pepper: Key,
     params: Params,
     /// The hash of a password that nobody has, to be checked when there is no user, so that this takes as long.
     decoy: String,
 }
 
 impl Passwords {
-    /// Prepares for hashing with so much memory, and makes the decoy.
-    pub fn new(memory_kib: u32, secret: &Secret) -> anyhow::Result<Self> {
+    /// Prepares what the configuration says, and makes the decoy.
+    pub fn from_config(config: &Config) -> anyhow::Result<Self> {
+        Self::new(config.password_memory_kib, &Key::new(config.secret.as_bytes()))
+    }
+
+    fn new(memory_kib: u32, secret: &Key) -> anyhow::Result<Self> {
         let pepper = secret.derive("password pepper");
         let key_id = KeyId::new(&pepper.derive("key id").as_bytes()[..KeyId::MAX_LEN]);
         let key_id = key_id.map_err(|error| anyhow::anyhow!("cannot name the pepper: {error}"))?;
@@ -86,6 +89,12 @@ impl Passwords {
 
     /// Hashes a new password.
     pub async fn hash(&self, password: Password) -> Result<String, PasswordError> {
+        self.in_turn(move |shared| shared.hash(password.as_bytes())).await?
+    }
+
+    /// Hashes a password that is somebody's already, even if it would be refused today.
+    pub async fn hash_known(&self, password: &str) -> Result<String, PasswordError> {
+        let password = password.to_owned();
         self.in_turn(move |shared| shared.hash(password.as_bytes())).await?
     }
 
@@ -181,7 +190,7 @@ mod tests {
     const CHEAP_KIB: u32 = 64;
 
     fn passwords(secret: &str) -> Passwords {
-        Passwords::new(CHEAP_KIB, &Secret::new(secret)).unwrap()
+        Passwords::new(CHEAP_KIB, &Key::new(secret.as_bytes())).unwrap()
     }
 
     fn password(text: &str) -> Password {
@@ -218,7 +227,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_hash_with_other_parameters_is_right_and_outdated() {
-        let older = Passwords::new(32, &Secret::new("one")).unwrap();
+        let older = Passwords::new(32, &Key::new(b"one")).unwrap();
         let hash = older.hash(password("correct horse")).await.unwrap();
         let outdated = Checked::Right { is_outdated: true };
         assert_eq!(passwords("one").check("correct horse", Some(&hash)).await.unwrap(), outdated);
@@ -239,7 +248,7 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn who_gets_no_turn_is_told_so() {
         let passwords = passwords("one");
         let cores = u32::try_from(passwords.turns.available_permits()).unwrap();

@@ -14,12 +14,13 @@ use std::time::Duration;
 
 use redis::Script;
 
+use crate::config::Config;
+use crate::keys::{Key, hexadecimal};
 use crate::redis_link::RedisLink;
-use crate::secret::{Secret, hexadecimal};
 use local::LocalLimits;
 
 /// The longest that a request waits for the shared counts.
-pub const REDIS_TIMEOUT: Duration = Duration::from_millis(100);
+const REDIS_TIMEOUT: Duration = Duration::from_millis(100);
 
 static GCRA: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("gcra.lua")));
 
@@ -122,7 +123,7 @@ struct Counts {
     shared: Option<RedisLink>,
     prefix: String,
     /// Subjects are hashed: keys stay short, and who reads Redis learns neither addresses nor what was typed into a form.
-    key: Secret,
+    key: Key,
     local: LocalLimits,
 }
 
@@ -132,8 +133,18 @@ impl Limits {
         Self { counts: None }
     }
 
+    /// Prepares what the configuration says, without connecting yet. Must be called inside the runtime.
+    pub fn from_config(config: &Config) -> anyhow::Result<Self> {
+        if !config.rate_limits {
+            return Ok(Self::off());
+        }
+        let redis_url = config.session.redis_url.as_ref().or(config.cache.redis_url.as_ref());
+        let shared = redis_url.map(|redis_url| RedisLink::new(redis_url, REDIS_TIMEOUT)).transpose()?;
+        Ok(Self::new(shared, &config.cache.prefix, &Key::new(config.secret.as_bytes())))
+    }
+
     /// Limits that are counted in Redis if there is one, under keys that begin with a prefix.
-    pub fn new(shared: Option<RedisLink>, prefix: &str, secret: &Secret) -> Self {
+    pub fn new(shared: Option<RedisLink>, prefix: &str, secret: &Key) -> Self {
         let key = secret.derive("rate limits");
         let counts = Counts { shared, prefix: prefix.to_owned(), key, local: LocalLimits::new() };
         Self { counts: Some(Arc::new(counts)) }
@@ -205,7 +216,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_redis_a_server_counts_by_itself() {
-        let limits = Limits::new(None, "test", &Secret::new("s"));
+        let limits = Limits::new(None, "test", &Key::new(b"s"));
         let (burst, interval) = Rule::LogInToAccount.quota();
         let from = |host: u8| (Rule::LogInFromAddress, Subject::Address(IpAddr::from([192, 0, 2, host])));
         for host in 0..u8::try_from(burst).unwrap() {
@@ -215,6 +226,6 @@ mod tests {
         let refused = limits.check(&[from(100), (Rule::LogInToAccount, Subject::Account("Ada"))]).await.unwrap_err();
         assert!(refused.retry_after <= interval && refused.retry_after > interval / 2, "{refused:?}");
         limits.check(&[from(101), (Rule::LogInToAccount, Subject::Account("grace"))]).await.unwrap();
-        Limits::off().check(&[(Rule::Comment, Subject::User(1)); 1]).await.unwrap();
+        Limits::off().check(&[(Rule::Comment, Subject::User(1))]).await.unwrap();
     }
 }

@@ -10,27 +10,33 @@
 //! can see, and Redis. A store that does not answer is an error, never an empty session: a page without the reader's data
 //! that says 200 would look as if the data were lost.
 
-pub mod cookies;
+mod cookies;
 mod extract;
 mod store;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
 use serde::{Deserialize, Serialize};
 
+pub use cookies::Cookies;
 pub use extract::{CurrentSession, LoggedIn};
 pub use store::StoreError;
-use store::{Key, Store};
+use store::{Store, StoreKey};
 
+use crate::config::{Config, Mode, SessionStoreKind};
+use crate::keys::{Key, hexadecimal};
 use crate::redis_link::RedisLink;
-use crate::secret::{Secret, hexadecimal};
 
 /// The most posts on a reading list. A session is small, or one browser could fill the store.
 pub const READING_LIST_MAX: usize = 50;
 
 /// How often a change is tried again when another request of the same session was faster.
 const CHANGE_ATTEMPTS: usize = 8;
+
+/// The longest that a request waits for the store. Longer than for the cache, which a page can do without.
+const STORE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A session that is used is written back at most this often.
 const USE_NOTED_EVERY: Duration = Duration::from_secs(60);
@@ -139,19 +145,38 @@ pub struct Lifetimes {
 #[derive(Clone)]
 pub struct Sessions {
     store: Store,
-    key: Secret,
+    key: Key,
     lifetimes: Lifetimes,
+    cookies: Arc<Cookies>,
 }
 
 impl Sessions {
-    /// Sessions in the memory of this server.
-    pub fn in_memory(secret: &Secret, lifetimes: Lifetimes) -> Self {
-        Self { store: Store::memory(), key: secret.derive("session keys"), lifetimes }
+    /// Prepares what the configuration says, without connecting yet. Must be called inside the runtime.
+    pub fn from_config(config: &Config) -> anyhow::Result<Self> {
+        let settings = &config.session;
+        let store = match (settings.store, &settings.redis_url) {
+            (SessionStoreKind::Redis, Some(redis_url)) => {
+                Store::redis(RedisLink::new(redis_url, STORE_TIMEOUT)?, &config.cache.prefix)
+            }
+            (SessionStoreKind::Redis, None) => anyhow::bail!("sessions in Redis need `APP_SESSION_REDIS_URL`"),
+            (SessionStoreKind::Memory, _) => Store::memory(),
+        };
+        let lifetimes = Lifetimes { idle: settings.idle_timeout, absolute: settings.absolute_timeout };
+        let cookies = Cookies {
+            is_secure: config.mode == Mode::Production,
+            route: settings.route.clone(),
+            lifetime: settings.absolute_timeout,
+        };
+        Ok(Self::new(store, &Key::new(config.secret.as_bytes()), lifetimes, cookies))
     }
 
-    /// Sessions in Redis, under keys that begin with a prefix.
-    pub fn in_redis(link: RedisLink, prefix: &str, secret: &Secret, lifetimes: Lifetimes) -> Self {
-        Self { store: Store::redis(link, prefix), key: secret.derive("session keys"), lifetimes }
+    fn new(store: Store, secret: &Key, lifetimes: Lifetimes, cookies: Cookies) -> Self {
+        Self { store, key: secret.derive("session keys"), lifetimes, cookies: Arc::new(cookies) }
+    }
+
+    /// How sessions travel.
+    pub fn cookies(&self) -> &Cookies {
+        &self.cookies
     }
 
     /// Finds the session of this id, if it has not ended, and notes that it is used.
@@ -169,9 +194,11 @@ impl Sessions {
         Ok(Some(session))
     }
 
-    /// Begins a session of nobody in particular.
-    pub async fn begin(&self) -> Result<Session, StoreError> {
-        self.insert(SessionData::new(now_ms())).await
+    /// Begins a session of nobody in particular, with the data that are the reason for it.
+    pub async fn begin(&self, fill: impl FnOnce(&mut SessionData)) -> Result<Session, StoreError> {
+        let mut data = SessionData::new(now_ms());
+        fill(&mut data);
+        self.insert(data).await
     }
 
     /// Begins the session of a user who has just proved to be one, in place of the session that the browser had. That one's data are
@@ -250,8 +277,8 @@ impl Sessions {
         Duration::from_millis(u64::try_from(idle_end_ms.min(absolute_end_ms) - now_ms).unwrap_or(0))
     }
 
-    fn key_of(&self, id: SessionId) -> Key {
-        Key(self.key.authenticate(&[&id.0]))
+    fn key_of(&self, id: SessionId) -> StoreKey {
+        StoreKey(self.key.authenticate(&[&id.0]))
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use redis::Script;
 
 use crate::redis_link::{LinkError, RedisLink};
-use crate::secret::hexadecimal;
+use crate::keys::hexadecimal;
 
 /// The most sessions in memory. With the bound on each, they take less than 100 MiB at the very worst, and usually 20.
 const MEMORY_SESSIONS_MAX: usize = 100_000;
@@ -17,7 +17,7 @@ const MEMORY_SESSIONS_MAX: usize = 100_000;
 static REPLACE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("replace.lua")));
 
 /// The hash of a session's id.
-pub(super) struct Key(pub(super) [u8; 32]);
+pub(super) struct StoreKey(pub(super) [u8; 32]);
 
 /// Why a store could not do its work. The request that needed it is told to come back later.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +63,7 @@ impl Store {
         Self::Redis { link, prefix: prefix.into() }
     }
 
-    pub(super) async fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(super) async fn get(&self, key: &StoreKey) -> Result<Option<Vec<u8>>, StoreError> {
         match self {
             Self::Memory(memory) => Ok(lock(memory).get(key)),
             Self::Redis { link, prefix } => {
@@ -72,7 +72,7 @@ impl Store {
         }
     }
 
-    pub(super) async fn insert(&self, key: &Key, value: &[u8], lifetime: Duration) -> Result<(), StoreError> {
+    pub(super) async fn insert(&self, key: &StoreKey, value: &[u8], lifetime: Duration) -> Result<(), StoreError> {
         match self {
             Self::Memory(memory) => lock(memory).insert(key, value, lifetime),
             Self::Redis { link, prefix } => {
@@ -86,7 +86,7 @@ impl Store {
     /// Says whether the value was still the old one, and so was replaced.
     pub(super) async fn replace(
         &self,
-        key: &Key,
+        key: &StoreKey,
         old: &[u8],
         new: &[u8],
         lifetime: Duration,
@@ -101,7 +101,7 @@ impl Store {
         }
     }
 
-    pub(super) async fn remove(&self, key: &Key) -> Result<(), StoreError> {
+    pub(super) async fn remove(&self, key: &StoreKey) -> Result<(), StoreError> {
         match self {
             Self::Memory(memory) => {
                 lock(memory).entries.remove(&key.0);
@@ -113,11 +113,11 @@ impl Store {
 }
 
 impl Memory {
-    fn get(&self, key: &Key) -> Option<Vec<u8>> {
+    fn get(&self, key: &StoreKey) -> Option<Vec<u8>> {
         self.entries.get(&key.0).filter(|entry| entry.ends_at > Instant::now()).map(|entry| entry.value.clone())
     }
 
-    fn insert(&mut self, key: &Key, value: &[u8], lifetime: Duration) -> Result<(), StoreError> {
+    fn insert(&mut self, key: &StoreKey, value: &[u8], lifetime: Duration) -> Result<(), StoreError> {
         let now = Instant::now();
         // Reading all of them is only due once as many again have come, so it costs each a constant time.
         let is_due = self.entries.len() >= self.entries.capacity() || self.entries.len() >= MEMORY_SESSIONS_MAX;
@@ -131,7 +131,7 @@ impl Memory {
         Ok(())
     }
 
-    fn replace(&mut self, key: &Key, old: &[u8], new: &[u8], lifetime: Duration) -> bool {
+    fn replace(&mut self, key: &StoreKey, old: &[u8], new: &[u8], lifetime: Duration) -> bool {
         let now = Instant::now();
         let Some(entry) = self.entries.get_mut(&key.0).filter(|entry| entry.ends_at > now && entry.value == old) else {
             return false;
@@ -146,7 +146,7 @@ fn lock(memory: &Mutex<Memory>) -> std::sync::MutexGuard<'_, Memory> {
     memory.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn redis_key(prefix: &str, key: &Key) -> String {
+fn redis_key(prefix: &str, key: &StoreKey) -> String {
     format!("{prefix}:session:{}", hexadecimal(&key.0))
 }
 

@@ -3,7 +3,8 @@
 use super::*;
 
 fn sessions(idle: Duration, absolute: Duration) -> Sessions {
-    Sessions::in_memory(&Secret::new("secret"), Lifetimes { idle, absolute })
+    let cookies = Cookies { is_secure: false, route: None, lifetime: absolute };
+    Sessions::new(Store::memory(), &Key::new(b"secret"), Lifetimes { idle, absolute }, cookies)
 }
 
 fn ada() -> User {
@@ -25,7 +26,7 @@ fn an_id_is_its_token_and_nothing_else_is_one() {
 #[tokio::test]
 async fn logging_in_gives_a_new_id_and_keeps_the_data() {
     let sessions = sessions(LONG, LONG);
-    let visitor = sessions.begin().await.unwrap();
+    let visitor = sessions.begin(|_| ()).await.unwrap();
     let visitor = sessions.change(&visitor, |data| data.add_to_reading_list(7)).await.unwrap().unwrap();
     let user = sessions.log_in(Some(&visitor), ada()).await.unwrap();
     assert!(user.id() != visitor.id());
@@ -39,7 +40,7 @@ async fn logging_in_gives_a_new_id_and_keeps_the_data() {
 #[tokio::test]
 async fn changes_of_many_requests_at_once_are_all_kept() {
     let sessions = sessions(LONG, LONG);
-    let session = sessions.begin().await.unwrap();
+    let session = sessions.begin(|_| ()).await.unwrap();
     // All of them hold the session as it was at the beginning.
     for post_id in 1..=5 {
         sessions.change(&session, |data| data.add_to_reading_list(post_id)).await.unwrap().unwrap();
@@ -51,7 +52,7 @@ async fn changes_of_many_requests_at_once_are_all_kept() {
 #[tokio::test]
 async fn a_session_that_was_ended_is_not_brought_back_by_a_slower_request() {
     let sessions = sessions(LONG, LONG);
-    let session = sessions.begin().await.unwrap();
+    let session = sessions.begin(|_| ()).await.unwrap();
     sessions.end(session.id()).await.unwrap();
     assert!(sessions.change(&session, |data| data.visits += 1).await.unwrap().is_none());
     assert!(sessions.find(session.id()).await.unwrap().is_none());
@@ -60,7 +61,7 @@ async fn a_session_that_was_ended_is_not_brought_back_by_a_slower_request() {
 #[tokio::test]
 async fn a_session_ends_when_it_is_not_used_and_slides_while_it_is() {
     let sessions = sessions(Duration::from_millis(300), LONG);
-    let session = sessions.begin().await.unwrap();
+    let session = sessions.begin(|_| ()).await.unwrap();
     for _ in 0..4 {
         tokio::time::sleep(Duration::from_millis(150)).await;
         assert!(sessions.find(session.id()).await.unwrap().is_some());
@@ -72,7 +73,7 @@ async fn a_session_ends_when_it_is_not_used_and_slides_while_it_is() {
 #[tokio::test]
 async fn a_session_ends_in_any_case() {
     let sessions = sessions(LONG, Duration::from_millis(300));
-    let session = sessions.begin().await.unwrap();
+    let session = sessions.begin(|_| ()).await.unwrap();
     assert!(sessions.change(&session, |data| data.visits += 1).await.unwrap().is_some());
     tokio::time::sleep(Duration::from_millis(350)).await;
     assert!(sessions.find(session.id()).await.unwrap().is_none());

@@ -1,4 +1,4 @@
-//! The secret of the servers, from which every key is derived. It is never shown, and knows nothing of where it comes from.
+//! Keys, each derived from the secret of the servers for one purpose. They are never shown.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,23 +8,23 @@ use sha2::{Digest, Sha256};
 /// SHA-256 works on blocks of this many bytes, and HMAC is defined in terms of them.
 const BLOCK_BYTES: usize = 64;
 
-/// Bytes that nobody must see. A clone shares them.
+/// Bytes that nobody else must know. A clone shares them.
 #[derive(Clone)]
-pub struct Secret(Arc<[u8]>);
+pub struct Key(Arc<[u8]>);
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for Key {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Secret(***)")
+        formatter.write_str("Key(***)")
     }
 }
 
-impl Secret {
-    /// Keeps a secret.
-    pub fn new(text: &str) -> Self {
-        Self(text.as_bytes().into())
+impl Key {
+    /// The secret itself as a key, to derive others from.
+    pub fn new(secret: &[u8]) -> Self {
+        Self(secret.into())
     }
 
-    /// The secret for one purpose. Whoever learns it learns nothing about the others.
+    /// The key for one purpose. Whoever learns it learns nothing about the others.
     pub fn derive(&self, purpose: &str) -> Self {
         Self(self.authenticate(&[purpose.as_bytes()]).as_slice().into())
     }
@@ -34,7 +34,7 @@ impl Secret {
         &self.0
     }
 
-    /// HMAC-SHA-256 of the parts with this secret. Each part is preceded by its length, so that no two lists of parts are the same
+    /// HMAC-SHA-256 of the parts with this key. Each part is preceded by its length, so that no two lists of parts are the same
     /// message.
     pub fn authenticate(&self, parts: &[&[u8]]) -> [u8; 32] {
         self.hmac(|inner| {
@@ -87,19 +87,19 @@ mod tests {
                 "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
             ),
         ] {
-            let hmac = Secret::new(&key).hmac(|inner| inner.update(message));
+            let hmac = Key::new(key.as_bytes()).hmac(|inner| inner.update(message));
             assert_eq!(hexadecimal(&hmac), expected);
         }
-        let long = Secret(vec![0xaa; 131].into());
+        let long = Key::new(&[0xaa; 131]);
         let hmac = long.hmac(|inner| inner.update("Test Using Larger Than Block-Size Key - Hash Key First"));
         assert_eq!(hexadecimal(&hmac), "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
     }
 
     #[test]
     fn parts_do_not_run_together() {
-        let secret = Secret::new("s");
-        assert_ne!(secret.authenticate(&[b"ab", b"c"]), secret.authenticate(&[b"a", b"bc"]));
-        assert_ne!(secret.derive("a").as_bytes(), secret.derive("b").as_bytes());
-        assert_eq!(format!("{secret:?}"), "Secret(***)");
+        let key = Key::new(b"s");
+        assert_ne!(key.authenticate(&[b"ab", b"c"]), key.authenticate(&[b"a", b"bc"]));
+        assert_ne!(key.derive("a").as_bytes(), key.derive("b").as_bytes());
+        assert_eq!(format!("{key:?}"), "Key(***)");
     }
 }
