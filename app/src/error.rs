@@ -2,8 +2,11 @@
 
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 
+use crate::accounts::PasswordError;
+use crate::limits::TooOften;
+use crate::session::StoreError;
 use crate::{pages, telemetry};
 
 /// Why a request failed.
@@ -23,6 +26,21 @@ pub enum AppError {
     /// 503: too many requests are in work.
     #[error("too many requests are in work")]
     Overloaded,
+    /// 401, which for a page means the log-in page: somebody must be logged in.
+    #[error("nobody is logged in")]
+    LogInFirst {
+        /// The page to come back to: a path of this site.
+        next: String,
+    },
+    /// 429: too often.
+    #[error(transparent)]
+    TooOften(#[from] TooOften),
+    /// 503 if the session store is away or full, otherwise 500.
+    #[error("the sessions failed")]
+    Session(#[from] StoreError),
+    /// 503 if too many passwords are being hashed, otherwise 500.
+    #[error("the password was not hashed")]
+    Password(#[from] PasswordError),
     /// 503: the request took too long.
     #[error("the request took too long")]
     TimedOut,
@@ -48,16 +66,40 @@ impl AppError {
         match self {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Refused { status, .. } => *status,
-            Self::Overloaded | Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
+            Self::LogInFirst { .. } => StatusCode::UNAUTHORIZED,
+            Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Session(StoreError::Failed(_)) | Self::Password(PasswordError::Failed(_)) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+            Self::Overloaded | Self::TimedOut | Self::Session(_) | Self::Password(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Database(error) if is_temporary(error) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Database(_) | Self::Panicked | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
-    fn public_message(&self) -> String {
+    /// How long to wait before asking again, in seconds, if that can help.
+    pub fn retry_after_s(&self) -> Option<u64> {
         match self {
+            Self::TooOften(too_often) => Some(too_often.retry_after.as_secs() + 1),
+            _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => Some(1),
+            _ => None,
+        }
+    }
+
+    /// What the reader is told: a sentence without internals.
+    pub fn public_message(&self) -> String {
+        match self {
+            Self::LogInFirst { .. } => "Please log in first.".to_owned(),
+            Self::TooOften(_) => {
+                let wait_s = self.retry_after_s().unwrap_or(1);
+                let seconds = if wait_s == 1 { "second" } else { "seconds" };
+                format!("This was too often in a short time. Please try again in {wait_s} {seconds}.")
+            }
             Self::NotFound(what) => format!("There is no {what}."),
             Self::Refused { message, .. } => message.clone(),
+            Self::Session(_) if self.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                "Your session cannot be read right now; nothing in it is lost. Please try again in a moment.".to_owned()
+            }
             _ if self.status() == StatusCode::SERVICE_UNAVAILABLE => {
                 "The blog is busy. Please try again in a moment.".to_owned()
             }
@@ -68,18 +110,33 @@ impl AppError {
 
 impl IntoResponse for AppError {
     fn into_response(self) -> Response {
-        let status = self.status();
-        let message = self.public_message();
+        if let Self::LogInFirst { next } = &self {
+            return Redirect::to(&log_in_address(next)).into_response();
+        }
+        let (status, message, retry_after_s) = (self.status(), self.public_message(), self.retry_after_s());
         let request_id = telemetry::request_id();
         let mut response = pages::error_page(status, &message, request_id.as_ref().map(|id| id.as_str()));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(retry_after_s) = retry_after_s {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after_s));
         }
         if status.is_server_error() {
             response.extensions_mut().insert(Cause(format!("{:#}", anyhow::Error::new(self))));
         }
         response
     }
+}
+
+/// The log-in page, with the way back. Every byte that could end the parameter is encoded.
+fn log_in_address(next: &str) -> String {
+    let mut address = "/login?next=".to_owned();
+    for byte in next.bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte) {
+            address.push(char::from(byte));
+        } else {
+            address.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    address
 }
 
 /// Whether the same request may succeed in a moment: the database is away, starting, stopping, out of connections, or gave up

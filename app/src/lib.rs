@@ -6,24 +6,35 @@
 //! - [`server`] binds, serves, drains, and does what holds for every request.
 //! - [`state`] is what every handler can reach.
 //! - [`routes`] holds the pages, one file per resource.
+//! - [`client_address`] says who is at the other end, and [`limits`] how often they may do what.
+//! - [`session`] is what is remembered of a browser, [`accounts`] how somebody proves to be somebody.
+//! - [`input`] holds what people may write, one type per field, and [`writing`] publishes it.
 //! - [`cursor`] says where a page of a list begins.
 //! - [`cache`] keeps whole pages, fragments and values in Redis.
 //! - [`db`] holds the schema, every query, and the list of them.
 //! - [`pages`] renders HTML.
 //! - [`error`] says what a request that failed is told.
 //! - [`seed`] fills a database, the same for the same seed.
-//! - [`telemetry`] writes the log.
+//! - [`keys`] derives keys from the secret, [`redis_link`] speaks to Redis where it is not a cache, [`telemetry`] writes the log.
 //!
 //! The app does not know who measures it: nothing here depends on the experiments.
 
+pub mod accounts;
 pub mod cache;
+pub mod client_address;
 pub mod config;
 pub mod cursor;
 pub mod db;
 pub mod error;
+pub mod input;
+pub mod keys;
+pub mod limits;
 pub mod pages;
+pub mod redis_link;
 pub mod routes;
 pub mod seed;
 pub mod server;
+pub mod session;
 pub mod state;
 pub mod telemetry;
+pub mod writing;

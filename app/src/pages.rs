@@ -18,6 +18,17 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("list.html", include_str!("../templates/list.html")),
     ("post.html", include_str!("../templates/post.html")),
     ("error.html", include_str!("../templates/error.html")),
+    ("comments.html", include_str!("../templates/comments.html")),
+    ("comment.html", include_str!("../templates/comment.html")),
+    ("write.html", include_str!("../templates/write.html")),
+    ("delete_post.html", include_str!("../templates/delete_post.html")),
+    ("register.html", include_str!("../templates/register.html")),
+    ("log_in.html", include_str!("../templates/log_in.html")),
+    ("account.html", include_str!("../templates/account.html")),
+    ("reading_list.html", include_str!("../templates/reading_list.html")),
+    ("fragments/comments.html", include_str!("../templates/fragments/comments.html")),
+    ("fragments/fields.html", include_str!("../templates/fragments/fields.html")),
+    ("fragments/post_summary.html", include_str!("../templates/fragments/post_summary.html")),
     ("fragments/recent_comments.html", include_str!("../templates/fragments/recent_comments.html")),
 ];
 

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use crate::accounts::Passwords;
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::db::Database;
+use crate::limits::Limits;
 use crate::server::Metrics;
+use crate::session::Sessions;
 
 /// What every handler can reach.
 #[derive(Clone)]
@@ -15,6 +18,12 @@ pub struct AppState {
     pub pool: Database,
     /// The cache.
     pub cache: Cache,
+    /// The sessions.
+    pub sessions: Sessions,
+    /// The hashing of passwords.
+    pub passwords: Passwords,
+    /// How often something may be done.
+    pub limits: Limits,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The configuration, as it was read.
@@ -34,6 +43,9 @@ impl AppState {
         )?;
         Ok(Self {
             cache: Cache::connect(config.cache.clone())?,
+            sessions: Sessions::from_config(&config)?,
+            passwords: Passwords::from_config(&config)?,
+            limits: Limits::from_config(&config)?,
             metrics: Arc::new(metrics(&config, &pool)),
             pool,
             draining: Arc::default(),

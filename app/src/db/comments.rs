@@ -62,6 +62,17 @@ pub async fn count_comments(executor: impl PgExecutor<'_>, post_id: i64) -> sqlx
     sqlx::query_file_scalar!("queries/count_comments.sql", post_id).fetch_one(executor).await
 }
 
+/// The id of the comment that a submission has made, if it has made one.
+pub async fn find_submitted_comment(
+    executor: impl PgExecutor<'_>,
+    author_id: i64,
+    submission: Option<Uuid>,
+) -> sqlx::Result<Option<i64>> {
+    sqlx::query_file_scalar!("queries/find_submitted_comment.sql", author_id, submission)
+        .fetch_optional(executor)
+        .await
+}
+
 /// Adds a comment. When this returns, the comment is committed. The same submission of the same author is stored once, however often and
 /// through however many servers it comes.
 pub async fn add_comment(
@@ -77,10 +88,10 @@ pub async fn add_comment(
     match added {
         Ok(Some(id)) => Ok(AddedComment { id, is_new: true }),
         Ok(None) => {
-            let found = sqlx::query_file_scalar!("queries/find_submitted_comment.sql", author_id, submission)
-                .fetch_one(database)
-                .await;
-            found.map(|id| AddedComment { id, is_new: false }).map_err(AddCommentError::Database)
+            let found = find_submitted_comment(database, author_id, submission).await;
+            // Found nothing: the comment was removed in the instant between the two statements.
+            let id = found.and_then(|id| id.ok_or(sqlx::Error::RowNotFound)).map_err(AddCommentError::Database)?;
+            Ok(AddedComment { id, is_new: false })
         }
         Err(sqlx::Error::Database(error)) if error.constraint() == Some("comments_post_fkey") => {
             Err(AddCommentError::NoSuchPost)

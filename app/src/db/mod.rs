@@ -20,11 +20,13 @@ use anyhow::Context;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
-pub use comments::{AddCommentError, AddedComment, Comment, add_comment, count_comments, latest_comments};
+pub use comments::{
+    AddCommentError, AddedComment, Comment, add_comment, count_comments, find_submitted_comment, latest_comments,
+};
 pub use database::{Database, PoolState};
 pub use posts::{
     Author, PopularTag, Post, PostSummary, Tag, find_author, find_post, find_tag, list_posts, list_posts_by_author,
-    list_posts_by_tag, popular_tags,
+    list_posts_by_tag, pick_posts, popular_tags,
 };
 pub use registry::{Parameter, QUERIES, Query, Role, Shape};
 pub use schema::{Indexes, SECONDARY_INDEXES, SecondaryIndex, migrate};

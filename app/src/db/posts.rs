@@ -118,6 +118,11 @@ pub async fn list_posts_by_tag(
         .await
 }
 
+/// The posts with these ids that exist, newest first.
+pub async fn pick_posts(executor: impl PgExecutor<'_>, post_ids: &[i64]) -> sqlx::Result<Vec<PostSummary>> {
+    sqlx::query_file_as!(PostSummary, "queries/pick_posts.sql", post_ids).fetch_all(executor).await
+}
+
 /// One post, if there is one with this id.
 pub async fn find_post(executor: impl PgExecutor<'_>, post_id: i64) -> sqlx::Result<Option<Post>> {
     sqlx::query_file_as!(Post, "queries/find_post.sql", post_id).fetch_optional(executor).await

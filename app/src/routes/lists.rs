@@ -16,7 +16,7 @@ use crate::cursor::Cursor;
 use crate::db::{self, PostSummary};
 use crate::error::AppError;
 use crate::pages;
-use crate::server::AppState;
+use crate::state::AppState;
 
 /// How many posts a page shows.
 const PAGE_POSTS: usize = 20;
@@ -111,7 +111,8 @@ fn list_page(before: Cursor, mut posts: Vec<PostSummary>, head: Value) -> Result
     Ok(pages::render("list.html", page)?.into())
 }
 
-fn summary(post: &PostSummary) -> Value {
+/// A post as lists show it.
+pub(super) fn summary(post: &PostSummary) -> Value {
     // An excerpt that was cut is cut again at its last space, so that no word is.
     let is_cut = post.excerpt.chars().count() >= 240;
     let excerpt =

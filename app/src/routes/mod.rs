@@ -1,21 +1,27 @@
 //! The routes, one file per resource. A handler reads its input, asks the database through the cache, and renders a page.
 
+mod accounts;
 mod assets;
 mod comments;
+mod forms;
 mod health;
 mod lists;
+mod next;
 mod posts;
+mod reading_list;
+mod writing;
 
 pub use assets::STYLE_ADDRESS;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::HeaderName;
-use axum::response::Response;
+use axum::http::{HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
+use tower_http::csrf::{CsrfLayer, ProtectionError};
 
 use crate::cache::{Level, Outcome, status_header};
 use crate::error::AppError;
-use crate::server::AppState;
+use crate::state::AppState;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
@@ -27,6 +33,15 @@ pub const ADDRESSES: &[&str] = &[
     "/posts/{id}/comments",
     "/authors/{id}",
     "/tags/{name}",
+    "/register",
+    "/login",
+    "/logout",
+    "/account",
+    "/write",
+    "/posts/{id}/edit",
+    "/posts/{id}/delete",
+    "/reading-list",
+    "/reading-list/remove",
     "/assets/{file}",
     "/favicon.svg",
     "/robots.txt",
@@ -36,17 +51,35 @@ pub const ADDRESSES: &[&str] = &[
 ];
 
 /// Where a body may be as long as a post.
-pub const LONG_BODIES: &[&str] = &[];
+pub const LONG_BODIES: &[&str] = &["/write", "/posts/{id}/edit"];
 
 /// Every route of the app.
 pub fn router() -> Router<AppState> {
     Router::new()
         .merge(lists::router())
         .merge(posts::router())
-        .merge(comments::router())
         .merge(health::router())
         .merge(assets::router())
+        .merge(changing())
         .fallback(not_found)
+}
+
+/// Every route that changes something. What another site makes a browser send to one of them is refused, whatever cookies come with it.
+///
+/// The browser says where a request comes from, in `Sec-Fetch-Site` or at least in `Origin`; clients that are no browsers say neither, and
+/// carry no cookies that somebody else could use. So no form needs a token, and a page with a form can be the same for everybody.
+fn changing() -> Router<AppState> {
+    Router::new()
+        .merge(accounts::router())
+        .merge(writing::router())
+        .merge(comments::router())
+        .merge(reading_list::router())
+        .layer(CsrfLayer::new().with_rejection_response(refuse_foreign))
+}
+
+fn refuse_foreign(_: ProtectionError) -> Response {
+    let message = "This form was sent from another site, so nothing was changed. Please use the one on our own pages.";
+    AppError::Refused { status: StatusCode::FORBIDDEN, message: message.to_owned() }.into_response()
 }
 
 async fn not_found(request: Request) -> AppError {

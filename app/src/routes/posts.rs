@@ -14,7 +14,7 @@ use crate::cursor::Cursor;
 use crate::db::{self, Comment, Post};
 use crate::error::AppError;
 use crate::pages;
-use crate::server::AppState;
+use crate::state::AppState;
 
 /// How many of the most recent comments the page shows.
 const RECENT_COMMENTS_SHOWN: i64 = 20;
