@@ -40,7 +40,8 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment.set_syntax(syntax.unwrap_or_else(|error| panic!("the template syntax is wrong: {error:#}")));
     // The default decides by the end of the name, so that a template with another ending would not be escaped at all.
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.add_global("style_address", STYLE_ADDRESS.as_str());
+    // Our own text: escaped, its slashes would be written as references.
+    environment.add_global("style_address", Value::from_safe_string(STYLE_ADDRESS.clone()));
     for (name, source) in TEMPLATES {
         environment
             .add_template(name, source)

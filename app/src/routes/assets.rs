@@ -36,7 +36,7 @@ impl Asset {
         let mut headers = HeaderMap::with_capacity(16);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache_control));
-        server::secure(&mut headers);
+        server::prepare_headers(&mut headers);
         Self { headers, body: Bytes::from_static(content.as_bytes()) }
     }
 

@@ -52,15 +52,7 @@ pub(super) struct Signal {
 /// Serves one connection to its end.
 pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, edge: Arc<Edge>, mut signals: watch::Receiver<Signal>) {
     let activity = Arc::<Activity>::default();
-    let service = service_fn(|request: hyper::Request<Incoming>| {
-        activity.begin_request();
-        let (edge, activity) = (&*edge, &*activity);
-        async move {
-            let response = edge.answer(request, peer).await;
-            activity.end_request();
-            response
-        }
-    });
+    let service = service_fn(|request: hyper::Request<Incoming>| edge.answer(request, peer, activity.begin_request()));
     let stream = Watched { stream, activity: Arc::clone(&activity) };
     let mut builder = http1::Builder::new();
     builder.header_read_timeout(None).max_header_size(HEAD_BYTES_MAX);
@@ -130,13 +122,10 @@ const HEAD: u8 = 1;
 const REQUEST: u8 = 2;
 
 impl Activity {
-    fn begin_request(&self) {
+    fn begin_request(&self) -> InRequest<'_> {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.doing.store(REQUEST, Ordering::Relaxed);
-    }
-
-    fn end_request(&self) {
-        self.doing.store(IDLE, Ordering::Relaxed);
+        InRequest(self)
     }
 
     fn is_in_request(&self) -> bool {
@@ -147,6 +136,15 @@ impl Activity {
         if self.doing.load(Ordering::Relaxed) == IDLE {
             self.doing.store(HEAD, Ordering::Relaxed);
         }
+    }
+}
+
+/// A request is under way as long as this lives.
+struct InRequest<'a>(&'a Activity);
+
+impl Drop for InRequest<'_> {
+    fn drop(&mut self) {
+        self.0.doing.store(IDLE, Ordering::Relaxed);
     }
 }
 
@@ -236,10 +234,10 @@ mod tests {
         assert_eq!(ticks_until_exhausted(&activity, &mut patience), Some(17));
         activity.read_something();
         assert_eq!(ticks_until_exhausted(&activity, &mut patience), Some(4));
-        activity.begin_request();
+        let request = activity.begin_request();
         activity.read_something();
         assert_eq!(ticks_until_exhausted(&activity, &mut patience), None);
-        activity.end_request();
+        drop(request);
         assert_eq!(ticks_until_exhausted(&activity, &mut patience), Some(17));
     }
 }

@@ -20,15 +20,15 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::http::header::{ALLOW, CONNECTION, CONTENT_TYPE};
-use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, Request, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use prometheus_client::metrics::counter::Counter;
+use tokio::time::error::Elapsed;
 use tower::Service;
 
 use super::address::{self, Address, Addresses};
-use super::admission::Admission;
+use super::admission::{Admission, Admitted};
 use super::body::{BodyProblem, BoundedBody, Verdict, discard};
 use super::headers::{self, X_REQUEST_ID, X_SERVED_BY};
 use super::metrics::Metrics;
@@ -67,8 +67,14 @@ struct Asked {
 }
 
 impl Edge {
-    /// Answers one request; an error cannot happen, whatever the handler does.
-    pub(super) async fn answer<B>(&self, request: Request<B>, peer: SocketAddr) -> Result<Response, Infallible>
+    /// Answers one request; an error cannot happen, whatever the handler does. `until_answered` is dropped when the answer is there or will
+    /// never be.
+    pub(super) async fn answer<B, G>(
+        &self,
+        request: Request<B>,
+        peer: SocketAddr,
+        until_answered: G,
+    ) -> Result<Response, Infallible>
     where
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<axum::BoxError>,
@@ -80,8 +86,29 @@ impl Edge {
             uri: request.uri().clone(),
             started: Instant::now(),
         };
-        let unanswered = Unanswered(Some(&self.metrics.abandoned));
-        let response = self.admit(request, peer, &asked).await;
+        let unanswered = Unanswered { counter: Some(&self.metrics.abandoned), _until_answered: until_answered };
+        let admitted = self.admit(asked.address);
+        let response = match self.prepare(request, peer, &asked, admitted.is_some()) {
+            Prepared::Refused(response) => response,
+            // Rare, so that it is not worth room in the future of every request.
+            Prepared::TooLong(body) => {
+                Box::pin(discard(body)).await;
+                self.refuse_body(&asked, BodyProblem::TooLarge)
+            }
+            Prepared::Ready(request, verdict) => {
+                let mut handling = pin!(REQUEST_ID.scope(asked.id.clone(), self.router.clone().call(request)));
+                // Most pages come from the cache without waiting for anything, and a timer costs more than looking first.
+                let first = poll_fn(|context| Poll::Ready(poll_caught(handling.as_mut(), context))).await;
+                let handled = match first {
+                    Poll::Ready(handled) => Ok(handled),
+                    Poll::Pending => {
+                        let rest = poll_fn(|context| poll_caught(handling.as_mut(), context));
+                        tokio::time::timeout(self.request_timeout, rest).await
+                    }
+                };
+                self.judge(handled, verdict, &asked)
+            }
+        };
         unanswered.answered();
         Ok(self.finish(response, &asked))
     }
@@ -93,65 +120,62 @@ impl Edge {
         chosen.and_then(RequestId::accept).unwrap_or_else(RequestId::next)
     }
 
-    async fn admit<B>(&self, request: Request<B>, peer: SocketAddr, asked: &Asked) -> Response
+    fn admit(&self, address: Address) -> Option<Admitted<'_>> {
+        if address.is_exempt { Some(self.admission.admit_exempt()) } else { self.admission.admit() }
+    }
+
+    /// Makes of what came what a handler may see.
+    fn prepare<B>(&self, request: Request<B>, peer: SocketAddr, asked: &Asked, is_admitted: bool) -> Prepared<B>
     where
         B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        let admitted =
-            if asked.address.is_exempt { Some(self.admission.admit_exempt()) } else { self.admission.admit() };
-        let Some(_admitted) = admitted else {
+        if !is_admitted {
             self.metrics.shed.inc();
-            return asked.refuse(AppError::Overloaded);
-        };
+            return Prepared::Refused(asked.refuse(AppError::Overloaded));
+        }
         let (mut parts, body) = request.into_parts();
         parts.extensions.insert(PeerAddress(peer));
         if body.is_end_stream() {
-            return self.handle(parts, Body::empty(), asked).await;
+            return Prepared::Ready(Request::from_parts(parts, Body::empty()), None);
         }
         let bytes_max = asked.address.body_bytes_max;
         if body.size_hint().lower() > bytes_max {
-            self.metrics.bodies_refused.inc();
-            discard(body).await;
-            return asked.refuse_body(BodyProblem::TooLarge);
+            return Prepared::TooLong(body);
         }
         let verdict = Verdict::default();
-        let response = self.handle(parts, Body::new(BoundedBody::new(body, bytes_max, verdict.clone())), asked).await;
-        match verdict.problem() {
-            None => response,
-            Some(problem) => {
-                self.metrics.bodies_refused.inc();
-                asked.refuse_body(problem)
+        let body = Body::new(BoundedBody::new(body, bytes_max, verdict.clone()));
+        Prepared::Ready(Request::from_parts(parts, body), Some(verdict))
+    }
+
+    fn judge(&self, handled: Result<Caught, Elapsed>, verdict: Option<Verdict>, asked: &Asked) -> Response {
+        if let Some(problem) = verdict.and_then(|verdict| verdict.problem()) {
+            return self.refuse_body(asked, problem);
+        }
+        match handled {
+            Ok(Ok(Ok(response))) => response,
+            // The log has it already: the panic hook knows the place, which is lost here.
+            Ok(Err(_panic)) => {
+                self.metrics.panics.inc();
+                asked.refuse(AppError::Panicked)
+            }
+            Err(_) => {
+                self.metrics.timed_out.inc();
+                asked.refuse(AppError::TimedOut)
             }
         }
     }
 
-    async fn handle(&self, parts: Parts, body: Body, asked: &Asked) -> Response {
-        let handling = self.router.clone().call(Request::from_parts(parts, body));
-        let mut handling = pin!(REQUEST_ID.scope(asked.id.clone(), handling));
-        // Most pages come from the cache without waiting for anything, and a timer costs more than looking first.
-        let first = poll_fn(|context| Poll::Ready(poll_caught(handling.as_mut(), context))).await;
-        let handled = match first {
-            Poll::Ready(handled) => handled,
-            Poll::Pending => {
-                let rest = poll_fn(|context| poll_caught(handling.as_mut(), context));
-                match tokio::time::timeout(self.request_timeout, rest).await {
-                    Ok(handled) => handled,
-                    Err(_) => {
-                        self.metrics.timed_out.inc();
-                        return asked.refuse(AppError::TimedOut);
-                    }
-                }
-            }
+    fn refuse_body(&self, asked: &Asked, problem: BodyProblem) -> Response {
+        self.metrics.bodies_refused.inc();
+        let (status, message) = match problem {
+            BodyProblem::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "This is too long."),
+            BodyProblem::TooSlow => (StatusCode::REQUEST_TIMEOUT, "The request came too slowly."),
         };
-        match handled {
-            Ok(Ok(response)) => response,
-            // The log has it already: the panic hook knows the place, which is lost here.
-            Err(_panic) => {
-                self.metrics.panics.inc();
-                asked.refuse(AppError::Panicked)
-            }
-        }
+        let mut response = asked.refuse(AppError::Refused { status, message: message.to_owned() });
+        // The rest of the body may still be on its way, and would be taken for the next request.
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
     }
 
     fn finish(&self, mut response: Response, asked: &Asked) -> Response {
@@ -173,6 +197,16 @@ impl Edge {
     }
 }
 
+/// What is to be done with a request before a handler sees it.
+enum Prepared<B> {
+    Ready(Request<Body>, Option<Verdict>),
+    Refused(Response),
+    TooLong(B),
+}
+
+/// What a handler came to: a response, or a panic.
+type Caught = Result<Result<Response, Infallible>, Box<dyn Any + Send>>;
+
 /// Polls, and turns a panic into a value. What panicked is not polled again, so that nothing sees its broken state.
 fn poll_caught<F: Future>(
     future: Pin<&mut F>,
@@ -188,17 +222,6 @@ impl Asked {
     /// An error of the edge itself, as a page of the request's own kind.
     fn refuse(&self, error: AppError) -> Response {
         REQUEST_ID.sync_scope(self.id.clone(), || error.into_response())
-    }
-
-    fn refuse_body(&self, problem: BodyProblem) -> Response {
-        let (status, message) = match problem {
-            BodyProblem::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "This is too long."),
-            BodyProblem::TooSlow => (StatusCode::REQUEST_TIMEOUT, "The request came too slowly."),
-        };
-        let mut response = self.refuse(AppError::Refused { status, message: message.to_owned() });
-        // The rest of the body may still be on its way, and would be taken for the next request.
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        response
     }
 
     /// Puts a page in place of an error that has none: the router and the extractors answer in plain words or not at all.
@@ -254,18 +277,188 @@ impl Asked {
 }
 
 /// Counts a request whose client left: then the future of its answer is dropped before its end.
-struct Unanswered<'a>(Option<&'a Counter>);
+struct Unanswered<'a, G> {
+    counter: Option<&'a Counter>,
+    _until_answered: G,
+}
 
-impl Unanswered<'_> {
+impl<G> Unanswered<'_, G> {
     fn answered(mut self) {
-        self.0 = None;
+        self.counter = None;
     }
 }
 
-impl Drop for Unanswered<'_> {
+impl<G> Drop for Unanswered<'_, G> {
     fn drop(&mut self) {
-        if let Some(abandoned) = self.0 {
-            abandoned.inc();
+        if let Some(counter) = self.counter {
+            counter.inc();
         }
+    }
+}
+
+#[cfg(test)]
+mod cost {
+    use super::*;
+    use axum::routing::get;
+
+    fn request() -> Request<Body> {
+        Request::get("/livez").header("host", "127.0.0.1:8080").header("user-agent", "wrk").body(Body::empty()).unwrap()
+    }
+
+    fn best(name: &str, mut one: impl FnMut()) {
+        let mut best = f64::MAX;
+        for _ in 0..200 {
+            let started = Instant::now();
+            for _ in 0..1000 {
+                one();
+            }
+            best = best.min(started.elapsed().as_nanos() as f64 / 1000.0);
+        }
+        println!("{name:40} {best:8.1} ns");
+    }
+
+    #[test]
+    fn cost() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _enter = runtime.enter();
+        let router: Router = Router::new()
+            .route("/livez", get(|| async { "alive\n" }))
+            .route("/posts/{id}", get(|| async { "alive\n" }));
+        let metrics = Arc::new(Metrics::new("app", 100));
+        let edge = Edge {
+            router: router.clone(),
+            addresses: Addresses::new().unwrap(),
+            admission: Arc::clone(&metrics.admission),
+            metrics,
+            trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
+            served_by: HeaderValue::from_static("app-1"),
+            request_timeout: Duration::from_secs(10),
+            draining: Arc::default(),
+        };
+        let peer: SocketAddr = "127.0.0.1:1234".parse().unwrap();
+        let waker = std::task::Waker::noop();
+        let mut cx = Context::from_waker(waker);
+        best("make request", || {
+            std::hint::black_box(request());
+        });
+        best("request + router", || {
+            let mut f = pin!(router.clone().call(request()));
+            let Poll::Ready(r) = f.as_mut().poll(&mut cx) else { panic!() };
+            std::hint::black_box(r.unwrap());
+        });
+        best("request + edge", || {
+            let mut f = pin!(edge.answer(request(), peer, ()));
+            let Poll::Ready(r) = f.as_mut().poll(&mut cx) else { panic!() };
+            std::hint::black_box(r.unwrap());
+        });
+        println!("size {}", std::mem::size_of_val(&edge.answer(request(), peer, ())));
+        best("instant x2", || {
+            let i = Instant::now();
+            std::hint::black_box(i.elapsed());
+        });
+        best("request id", || {
+            std::hint::black_box(RequestId::next());
+        });
+        let id = RequestId::next();
+        best("request id clone", || {
+            std::hint::black_box(id.clone());
+        });
+        best("find address", || {
+            std::hint::black_box(edge.addresses.find(std::hint::black_box("/posts/4242")));
+        });
+        let r = request();
+        best("uri+method clone", || {
+            std::hint::black_box((r.uri().clone(), r.method().clone()));
+        });
+        best("peer extension", || {
+            let mut e = axum::http::Extensions::new();
+            e.insert(PeerAddress(peer));
+            std::hint::black_box(e);
+        });
+        best("admission", || {
+            std::hint::black_box(edge.admission.admit());
+        });
+        let mut map = axum::http::HeaderMap::new();
+        map.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        best("header map clone", || {
+            std::hint::black_box(map.clone());
+        });
+        best("header map clone + secure", || {
+            let mut m = map.clone();
+            headers::secure(&mut m);
+            std::hint::black_box(m);
+        });
+        let mut all = map.clone();
+        headers::secure(&mut all);
+        best("secured clone", || {
+            std::hint::black_box(all.clone());
+        });
+        best("secured clone + secure", || {
+            let mut m = all.clone();
+            headers::secure(&mut m);
+            std::hint::black_box(m);
+        });
+        let mut ready = map.clone();
+        headers::prepare(&mut ready);
+        best("prepared clone + all", || {
+            let mut m = ready.clone();
+            headers::secure(&mut m);
+            m.insert(X_REQUEST_ID, id.header());
+            m.insert(X_SERVED_BY, edge.served_by.clone());
+            std::hint::black_box(m);
+        });
+        let router2: Router = Router::new().route(
+            "/livez",
+            get({
+                let ready = ready.clone();
+                move || {
+                    let ready = ready.clone();
+                    async move { (ready, Bytes::from_static(b"alive")) }
+                }
+            }),
+        );
+        best("prepared: request + router", || {
+            let mut f = pin!(router2.clone().call(request()));
+            let Poll::Ready(r) = f.as_mut().poll(&mut cx) else { panic!() };
+            std::hint::black_box(r.unwrap());
+        });
+        let edge2 = Edge {
+            router: router2.clone(),
+            addresses: Addresses::new().unwrap(),
+            admission: edge.admission.clone(),
+            metrics: edge.metrics.clone(),
+            trusted_proxies: vec![],
+            served_by: edge.served_by.clone(),
+            request_timeout: Duration::from_secs(1),
+            draining: Arc::default(),
+        };
+        best("prepared: request + edge", || {
+            let mut f = pin!(edge2.answer(request(), peer, ()));
+            let Poll::Ready(r) = f.as_mut().poll(&mut cx) else { panic!() };
+            std::hint::black_box(r.unwrap());
+        });
+        best("secured clone + id + served", || {
+            let mut m = all.clone();
+            m.insert(X_REQUEST_ID, id.header());
+            m.insert(X_SERVED_BY, edge.served_by.clone());
+            std::hint::black_box(m);
+        });
+        best("metrics", || {
+            edge.metrics.requests.observe(3, &Method::GET, StatusCode::OK, Duration::from_micros(20));
+        });
+        best("log", || {
+            std::hint::black_box(tracing::enabled!(tracing::Level::DEBUG));
+        });
+        best("scope", || {
+            let mut f = pin!(REQUEST_ID.scope(id.clone(), async { std::hint::black_box(1) }));
+            let _ = std::hint::black_box(f.as_mut().poll(&mut cx));
+        });
+        best("scope+catch", || {
+            let mut f = pin!(REQUEST_ID.scope(id.clone(), async { std::hint::black_box(1) }));
+            let _ = std::hint::black_box(poll_caught(f.as_mut(), &mut cx));
+        });
+        best("router clone", || {
+            std::hint::black_box(router.clone());
+        });
     }
 }

@@ -13,6 +13,7 @@ mod body;
 mod connection;
 mod edge;
 mod headers;
+mod listener;
 mod metrics;
 mod request_id;
 
@@ -20,18 +21,17 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::Context;
 use axum::http::HeaderValue;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use self::edge::PeerAddress;
-pub use self::headers::secure;
+pub use self::headers::prepare as prepare_headers;
 pub use self::metrics::{Metrics, OPENMETRICS, Sample};
 pub use self::request_id::RequestId;
 pub use crate::state::AppState;
@@ -41,10 +41,6 @@ use self::connection::{Signal, TICK};
 use self::edge::Edge;
 use crate::config::Config;
 use crate::routes;
-
-/// How many connections may wait to be accepted. With the usual 1024 or less, a surge of connections makes the rest of them try again
-/// after a whole second. The kernel takes the smaller of this and `net.core.somaxconn`.
-const BACKLOG: u32 = 4096;
 
 /// How long everything may take after a stop signal. Longer than a request may take by default, shorter than the 30 s after which most
 /// supervisors kill.
@@ -66,7 +62,7 @@ impl Server {
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
         let state = AppState::prepare(config)?;
         let config = &state.config;
-        let listener = listen(config.listen).with_context(|| {
+        let listener = listener::listen(config.listen).with_context(|| {
             format!(
                 "cannot listen on `{}`; choose another address with `APP_LISTEN`, or port 0 for a free one",
                 config.listen
@@ -109,7 +105,13 @@ impl Server {
             let _ = tokio::time::timeout(pause, accepting).await;
         }
         let deadline = Instant::now() + DRAIN_TIMEOUT.saturating_sub(state.config.drain_pause);
-        take_the_waiting(&listener, &edge, &signals);
+        if let Err(error) = listener::begin_no_more(&listener) {
+            tracing::debug!(%error, "cannot filter new connections; some may be reset");
+        }
+        let _ = tokio::time::timeout(listener::LAST_HANDSHAKES, accept(&listener, &edge, &signals)).await;
+        while let Some((stream, peer)) = listener::take_waiting(&listener) {
+            start(stream, peer, &edge, &signals);
+        }
         drop(listener);
         signals.send_modify(|signal| signal.is_closing = true);
         let finish = async {
@@ -124,14 +126,6 @@ impl Server {
     }
 }
 
-fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A server that starts again finds its port although connections of the last one have not been forgotten yet.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    Ok(socket.listen(BACKLOG)?)
-}
-
 /// Accepts for ever, and gives the connections their clock.
 async fn accept(listener: &TcpListener, edge: &Arc<Edge>, signals: &watch::Sender<Signal>) {
     let mut clock = tokio::time::interval(TICK);
@@ -139,7 +133,7 @@ async fn accept(listener: &TcpListener, edge: &Arc<Edge>, signals: &watch::Sende
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => start(stream, peer, edge, signals),
-                Err(error) if is_of_one_connection(&error) => tracing::debug!(%error, "a connection was gone at once"),
+                Err(error) if listener::is_of_one_connection(&error) => tracing::debug!(%error, "a connection was gone at once"),
                 Err(error) => {
                     // Most likely too many open files. Those who are connected go on, and some of them will leave.
                     tracing::error!(%error, "cannot accept connections");
@@ -151,14 +145,6 @@ async fn accept(listener: &TcpListener, edge: &Arc<Edge>, signals: &watch::Sende
     }
 }
 
-/// Takes the connections that were made before the listener closes and have not been accepted yet: closing it would reset them.
-fn take_the_waiting(listener: &TcpListener, edge: &Arc<Edge>, signals: &watch::Sender<Signal>) {
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    while let Poll::Ready(Ok((stream, peer))) = listener.poll_accept(&mut context) {
-        start(stream, peer, edge, signals);
-    }
-}
-
 fn start(stream: tokio::net::TcpStream, peer: SocketAddr, edge: &Arc<Edge>, signals: &watch::Sender<Signal>) {
     // Small answers must not wait for the acknowledgement of the ones before them.
     if let Err(error) = stream.set_nodelay(true) {
@@ -166,11 +152,6 @@ fn start(stream: tokio::net::TcpStream, peer: SocketAddr, edge: &Arc<Edge>, sign
     }
     edge.metrics.connections.inc();
     tokio::spawn(connection::serve(stream, peer, Arc::clone(edge), signals.subscribe()));
-}
-
-fn is_of_one_connection(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 /// Completes on SIGTERM or SIGINT. The handlers are in place when this returns, so that no signal is lost afterwards.

@@ -119,8 +119,8 @@ pub(crate) fn variables(database: &TestDatabase) -> Vec<(&'static str, String)> 
 
 /// The app, serving in the background of the test.
 pub(crate) struct TestApp {
-    base_url: String,
-    client: reqwest::Client,
+    pub(crate) base_url: String,
+    pub(crate) client: reqwest::Client,
 }
 
 /// A response that was read to its end.
