@@ -32,17 +32,18 @@ pub struct Config {
     /// `APP_SQL_COMMENTS`: whether each statement carries the name of its request, at the price of being planned each time. Default
     /// `off`.
     pub sql_comments: bool,
-    /// `APP_SESSION_STORE`, `APP_SESSION_IDLE_S`, `APP_SESSION_ABSOLUTE_S`, `APP_SESSION_REDIS_URL` and `APP_ROUTE`.
+    /// What begins with `APP_SESSION_`, and `APP_ROUTE`.
     pub session: SessionConfig,
     /// `APP_NAME`: the name that responses and database connections carry. Default `app`.
     pub name: String,
-    /// `APP_LISTEN`: address and port; port 0 takes a free one. Default `127.0.0.1:8080`.
+    /// `APP_LISTEN`: address and port; port 0 takes a free one, which is printed on stdout. Default `127.0.0.1:8080`.
+    /// `APP_ALLOW_PUBLIC`: `on` permits an address that is not loopback. Default `off`.
     pub listen: SocketAddr,
     /// `DATABASE_URL`: the PostgreSQL database. Required.
     pub database_url: String,
     /// `APP_DATABASE_CONNECTIONS`: the most connections to it, 1 to 1000. Default 8.
     pub database_connections: u32,
-    /// `APP_CACHE_VIEW`, `APP_CACHE_FRAGMENT`, `APP_CACHE_VALUE`, `APP_CACHE_PREFIX` and `REDIS_URL`.
+    /// What begins with `APP_CACHE_`, and `REDIS_URL`.
     pub cache: CacheConfig,
     /// `APP_WORKER_THREADS`: threads that serve requests, 1 to 256. Default: one per core.
     pub worker_threads: usize,

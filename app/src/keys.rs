@@ -76,11 +76,7 @@ mod tests {
     #[test]
     fn hmac_is_the_one_of_the_rfc() {
         for (key, message, expected) in [
-            (
-                "\u{b}".repeat(20),
-                "Hi There",
-                "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7",
-            ),
+            ("\u{b}".repeat(20), "Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),
             (
                 "Jefe".to_owned(),
                 "what do ya want for nothing?",

@@ -1,5 +1,6 @@
 //! What every handler can reach. It is cheap to clone, and it knows no route.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -11,9 +12,20 @@ use crate::limits::Limits;
 use crate::server::Metrics;
 use crate::session::Sessions;
 
-/// What every handler can reach.
+/// What every handler can reach: `state.pool`, `state.cache`, … A clone is one count, since the router clones it for every request.
 #[derive(Clone)]
-pub struct AppState {
+pub struct AppState(Arc<Parts>);
+
+impl Deref for AppState {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// The parts of the state.
+pub struct Parts {
     /// The database.
     pub pool: Database,
     /// The cache.
@@ -41,22 +53,25 @@ impl AppState {
             config.database_connections,
             config.sql_comments,
         )?;
-        Ok(Self {
+        let sessions = Sessions::from_config(&config)?;
+        let passwords = Passwords::from_config(&config)?;
+        let mut metrics = Metrics::new(&config.name, config.requests_max);
+        count_database(&mut metrics, &pool);
+        count_accounts(&mut metrics, &sessions, &passwords);
+        Ok(Self(Arc::new(Parts {
             cache: Cache::connect(config.cache.clone())?,
-            sessions: Sessions::from_config(&config)?,
-            passwords: Passwords::from_config(&config)?,
             limits: Limits::from_config(&config)?,
-            metrics: Arc::new(metrics(&config, &pool)),
+            sessions,
+            passwords,
+            metrics: Arc::new(metrics),
             pool,
             draining: Arc::default(),
             config: Arc::new(config),
-        })
+        })))
     }
 }
 
-/// The metrics, with what is read from its owners whenever somebody asks.
-fn metrics(config: &Config, pool: &Database) -> Metrics {
-    let mut metrics = Metrics::new(&config.name, config.requests_max);
+fn count_database(metrics: &mut Metrics, pool: &Database) {
     let (open, idle, away) = (pool.clone(), pool.clone(), pool.clone());
     metrics.gauge("database_connections_open", "Connections to PostgreSQL", move || {
         Some(f64::from(open.pool_state().open))
@@ -72,5 +87,12 @@ fn metrics(config: &Config, pool: &Database) -> Metrics {
         Some(waits.pool_state().waits as f64)
     });
     metrics.counter("database_wait_seconds", "For how long they waited", move || Some(waited.pool_state().waited_s));
+}
+
+fn count_accounts(metrics: &mut Metrics, sessions: &Sessions, passwords: &Passwords) {
+    let (sessions, in_work, refused) = (sessions.clone(), passwords.clone(), passwords.clone());
+    metrics.counter("sessions_begun", "Sessions that this server began", move || Some(sessions.begun() as f64));
     metrics
+        .gauge("passwords_in_work", "Passwords that are hashed or wait for it", move || Some(in_work.in_work() as f64));
+    metrics.counter("passwords_refused", "Passwords that had no turn in time", move || Some(refused.refused() as f64));
 }

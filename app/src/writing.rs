@@ -10,8 +10,8 @@ use crate::error::AppError;
 use crate::input::{CommentInput, PostInput};
 use crate::keys::Key;
 use crate::limits::{Rule, Subject};
-use crate::state::AppState;
 use crate::session::{LoggedIn, User};
+use crate::state::AppState;
 
 /// The same comment of the same session within this time is one comment that was sent twice.
 const SUBMISSION_WINDOW_S: i64 = 60;

@@ -11,8 +11,8 @@ use crate::db::{self, AddUserError};
 use crate::error::AppError;
 use crate::input::{Problems, Registration};
 use crate::limits::{Rule, Subject};
-use crate::state::AppState;
 use crate::session::User;
+use crate::state::AppState;
 
 /// What is said when logging in fails, whatever the reason: whether there is such an account is nobody's business.
 pub const WRONG_CREDENTIALS: &str = "The user name or the password is wrong.";
@@ -50,8 +50,7 @@ pub async fn log_in(
     password: &str,
 ) -> Result<Result<User, Problems>, AppError> {
     let name = name_or_email.trim();
-    let rules =
-        [(Rule::LogInFromAddress, Subject::Address(client)), (Rule::LogInToAccount, Subject::Account(name))];
+    let rules = [(Rule::LogInFromAddress, Subject::Address(client)), (Rule::LogInToAccount, Subject::Account(name))];
     state.limits.check(&rules).await?;
     // A NUL cannot be asked for: PostgreSQL refuses it in any text.
     let is_possible = name.len() <= NAME_BYTES_MAX && !name.contains('\0');
@@ -63,9 +62,13 @@ pub async fn log_in(
             if is_outdated {
                 renew_hash(state, found.user_id, password).await?;
             }
+            state.metrics.logins_accepted.inc();
             Ok(Ok(User { id: found.user_id, username: found.username }))
         }
-        _ => Ok(Err(Problems::one("password", WRONG_CREDENTIALS))),
+        _ => {
+            state.metrics.logins_refused.inc();
+            Ok(Err(Problems::one("password", WRONG_CREDENTIALS)))
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! belongs to the hash and not to the request: otherwise a client that hangs up at once could fill the memory.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -57,6 +58,22 @@ pub enum Checked {
 pub struct Passwords {
     shared: Arc<Shared>,
     turns: Arc<Semaphore>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    in_work: AtomicUsize,
+    refused: AtomicU64,
+}
+
+/// A password is in work as long as this lives, also when nobody waits for it any more.
+struct InWork(Arc<Counts>);
+
+impl Drop for InWork {
+    fn drop(&mut self) {
+        self.0.in_work.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 struct Shared {
@@ -84,7 +101,17 @@ impl Passwords {
         let nobody_has: [u8; 32] = rand::random();
         shared.decoy = shared.hash(&nobody_has)?;
         let cores = available_parallelism().map_or(1, usize::from);
-        Ok(Self { shared: Arc::new(shared), turns: Arc::new(Semaphore::new(cores)) })
+        Ok(Self { shared: Arc::new(shared), turns: Arc::new(Semaphore::new(cores)), counts: Arc::default() })
+    }
+
+    /// How many passwords wait for their turn or have it.
+    pub fn in_work(&self) -> usize {
+        self.counts.in_work.load(Ordering::Relaxed)
+    }
+
+    /// How many passwords had no turn in time.
+    pub fn refused(&self) -> u64 {
+        self.counts.refused.load(Ordering::Relaxed)
     }
 
     /// Hashes a new password.
@@ -120,11 +147,17 @@ impl Passwords {
         &self,
         work: impl FnOnce(&Shared) -> T + Send + 'static,
     ) -> Result<T, PasswordError> {
+        self.counts.in_work.fetch_add(1, Ordering::Relaxed);
+        let in_work = InWork(Arc::clone(&self.counts));
         let turn = tokio::time::timeout(TURN_TIMEOUT, Arc::clone(&self.turns).acquire_owned()).await;
-        let turn = turn.map_err(|_| PasswordError::Busy)?.map_err(|error| PasswordError::Failed(error.to_string()))?;
+        let turn = turn.map_err(|_| {
+            self.counts.refused.fetch_add(1, Ordering::Relaxed);
+            PasswordError::Busy
+        })?;
+        let turn = turn.map_err(|error| PasswordError::Failed(error.to_string()))?;
         let shared = Arc::clone(&self.shared);
         let hashing = tokio::task::spawn_blocking(move || {
-            let _turn: OwnedSemaphorePermit = turn;
+            let _turn: (OwnedSemaphorePermit, InWork) = (turn, in_work);
             work(&shared)
         });
         hashing.await.map_err(|error| PasswordError::Failed(error.to_string()))

@@ -68,9 +68,7 @@ pub async fn find_submitted_comment(
     author_id: i64,
     submission: Option<Uuid>,
 ) -> sqlx::Result<Option<i64>> {
-    sqlx::query_file_scalar!("queries/find_submitted_comment.sql", author_id, submission)
-        .fetch_optional(executor)
-        .await
+    sqlx::query_file_scalar!("queries/find_submitted_comment.sql", author_id, submission).fetch_optional(executor).await
 }
 
 /// Adds a comment. When this returns, the comment is committed. The same submission of the same author is stored once, however often and

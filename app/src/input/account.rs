@@ -117,9 +117,15 @@ impl Password {
         if text.is_empty() {
             Err("Please choose a password.".to_owned())
         } else if length < PASSWORD_CHARACTERS_MIN {
-            Err(format!("A password has at least {PASSWORD_CHARACTERS_MIN} characters; a sentence is easy to remember."))
+            Err(format!(
+                "A password has at least {PASSWORD_CHARACTERS_MIN} characters; a sentence is easy to remember."
+            ))
         } else if text.len() > PASSWORD_BYTES_MAX {
-            Err(format!("A password has at most {} bytes; this one has {}.", number(PASSWORD_BYTES_MAX), number(text.len())))
+            Err(format!(
+                "A password has at most {} bytes; this one has {}.",
+                number(PASSWORD_BYTES_MAX),
+                number(text.len())
+            ))
         } else if text.contains('\0') {
             Err(unkeepable_message("The password", '\0'))
         } else if is_guessable(text) {
@@ -174,7 +180,11 @@ impl Registration {
         let mut reader = Reader::default();
         let parsed_password = Password::parse(password).and_then(|parsed| {
             let is_name = [username, email].iter().any(|name| name.trim().eq_ignore_ascii_case(password.trim()));
-            if is_name { Err("A password must not be the user name or the e-mail address.".to_owned()) } else { Ok(parsed) }
+            if is_name {
+                Err("A password must not be the user name or the e-mail address.".to_owned())
+            } else {
+                Ok(parsed)
+            }
         });
         let username = reader.take("username", Username::parse(username));
         let email = reader.take("email", Email::parse(email));
@@ -206,9 +216,22 @@ mod tests {
             assert_eq!(Email::parse(email).unwrap().as_str(), email.trim());
         }
         let long = format!("{}@example.org", "x".repeat(250));
-        for email in
-            ["", "ada", "@", "a@", "@b", "a@b@c", "a b@c", "a@b c", "a\0@b", "<a@b>", "a@b..c", "a@-b", "a\u{200b}@b", &long]
-        {
+        for email in [
+            "",
+            "ada",
+            "@",
+            "a@",
+            "@b",
+            "a@b@c",
+            "a b@c",
+            "a@b c",
+            "a\0@b",
+            "<a@b>",
+            "a@b..c",
+            "a@-b",
+            "a\u{200b}@b",
+            &long,
+        ] {
             assert!(Email::parse(email).is_err(), "{email:?}");
         }
     }

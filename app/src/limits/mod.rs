@@ -44,14 +44,8 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::LogInFromAddress,
-        Self::LogInToAccount,
-        Self::Register,
-        Self::VisitorSession,
-        Self::Post,
-        Self::Comment,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::LogInFromAddress, Self::LogInToAccount, Self::Register, Self::VisitorSession, Self::Post, Self::Comment];
 
     /// How many may come at once, and then one per how long.
     pub fn quota(self) -> (u32, Duration) {

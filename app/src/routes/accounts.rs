@@ -14,8 +14,8 @@ use crate::client_address::ClientAddress;
 use crate::cursor::Cursor;
 use crate::error::AppError;
 use crate::input::{Bio, Problems, Registration};
-use crate::state::AppState;
 use crate::session::{CurrentSession, LoggedIn, User};
+use crate::state::AppState;
 use crate::{accounts, db, pages, writing};
 
 /// How many of their posts the page of an account lists.
@@ -130,12 +130,7 @@ fn log_in_page(form: &LogInForm, problems: Option<&Problems>) -> Result<Response
     form_page(status(problems), "log_in.html", context)
 }
 
-async fn begin_session(
-    state: &AppState,
-    before: CurrentSession,
-    user: User,
-    next: &str,
-) -> Result<Response, AppError> {
+async fn begin_session(state: &AppState, before: CurrentSession, user: User, next: &str) -> Result<Response, AppError> {
     let session = state.sessions.log_in(before.session.as_ref(), user).await?;
     let mut response = destination(next).into_response();
     state.sessions.cookies().set(response.headers_mut(), session.id());

@@ -4,10 +4,11 @@
 use std::sync::LazyLock;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Path;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -26,13 +27,13 @@ pub static STYLE_ADDRESS: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// A response that is the same for everybody, ready to be given away.
-struct Asset {
+pub(super) struct Asset {
     headers: HeaderMap,
     body: Bytes,
 }
 
 impl Asset {
-    fn new(content_type: &'static str, cache_control: &'static str, content: &'static str) -> Self {
+    pub(super) fn new(content_type: &'static str, cache_control: &'static str, content: &'static str) -> Self {
         let mut headers = HeaderMap::with_capacity(16);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache_control));
@@ -40,8 +41,11 @@ impl Asset {
         Self { headers, body: Bytes::from_static(content.as_bytes()) }
     }
 
-    fn response(&self) -> Response {
-        (StatusCode::OK, self.headers.clone(), self.body.clone()).into_response()
+    pub(super) fn response(&self) -> Response {
+        // Not as a tuple: that would put every header into another map, one by one.
+        let mut response = Response::new(Body::from(self.body.clone()));
+        *response.headers_mut() = self.headers.clone();
+        response
     }
 }
 

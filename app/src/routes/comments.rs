@@ -16,8 +16,8 @@ use crate::cursor::Cursor;
 use crate::db::{self, Comment, Post};
 use crate::error::AppError;
 use crate::input::{CommentInput, Problems};
-use crate::state::AppState;
 use crate::session::CurrentSession;
+use crate::state::AppState;
 use crate::{pages, writing};
 
 /// How many comments a page shows.

@@ -1,5 +1,6 @@
 //! Whether the server lives, whether it should be sent requests, and what it has counted.
 
+use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -10,8 +11,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use super::assets::Asset;
 use crate::error::AppError;
 use crate::server::{AppState, OPENMETRICS, PeerAddress};
+
+static ALIVE: LazyLock<Asset> = LazyLock::new(|| Asset::new("text/plain; charset=utf-8", "no-store", "alive\n"));
 
 /// How long the database may take to answer before the server counts as not ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -25,8 +29,8 @@ pub(super) fn router() -> Router<AppState> {
 }
 
 /// The process answers. No input or output, so that a slow database never gets a live server restarted.
-async fn livez() -> &'static str {
-    "alive\n"
+async fn livez() -> Response {
+    ALIVE.response()
 }
 
 /// The server can serve: the database answers and the server is not stopping. Redis does not count, because pages come without it, and

@@ -13,7 +13,8 @@ pub(super) fn next(text: &str) -> Option<String> {
     if text.len() > BYTES_MAX || !text.bytes().all(is_plain) {
         return None;
     }
-    let (address, fragment) = text.split_once('#').map_or((text, None), |(address, fragment)| (address, Some(fragment)));
+    let (address, fragment) =
+        text.split_once('#').map_or((text, None), |(address, fragment)| (address, Some(fragment)));
     if !address.starts_with('/') || address.starts_with("//") {
         return None;
     }

@@ -17,8 +17,8 @@ use crate::config::SessionStoreKind;
 use crate::db;
 use crate::error::AppError;
 use crate::limits::{Rule, Subject};
-use crate::state::AppState;
 use crate::session::{CurrentSession, READING_LIST_MAX, Session};
+use crate::state::AppState;
 
 pub(super) fn router() -> Router<AppState> {
     Router::new().route("/reading-list", get(show).post(add)).route("/reading-list/remove", post(remove))

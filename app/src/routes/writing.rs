@@ -14,8 +14,8 @@ use super::parse_id;
 use crate::db::{self, Post};
 use crate::error::AppError;
 use crate::input::{PostInput, Problems};
-use crate::state::AppState;
 use crate::session::{LoggedIn, User};
+use crate::state::AppState;
 use crate::writing;
 
 pub(super) fn router() -> Router<AppState> {
@@ -61,12 +61,8 @@ async fn show_post(
     Path(id): Path<String>,
 ) -> Result<Response, AppError> {
     let post = own_post(&state, &user.user, &id).await?;
-    let form = PostForm {
-        title: post.title,
-        content: post.content,
-        tags: post.tags.join(", "),
-        submission: String::new(),
-    };
+    let form =
+        PostForm { title: post.title, content: post.content, tags: post.tags.join(", "), submission: String::new() };
     edit_page(post.id, &form, None)
 }
 

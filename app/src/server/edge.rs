@@ -180,6 +180,9 @@ impl Edge {
 
     fn finish(&self, mut response: Response, asked: &Asked) -> Response {
         let status = response.status();
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            self.metrics.rate_limited.inc();
+        }
         if (status.is_client_error() || status.is_server_error()) && !asked.address.is_exempt {
             response = asked.dress(response);
         }
@@ -297,168 +300,135 @@ impl<G> Drop for Unanswered<'_, G> {
 }
 
 #[cfg(test)]
-mod cost {
-    use super::*;
+mod tests {
+    use axum::Extension;
+    use axum::extract::Request as AxumRequest;
     use axum::routing::get;
+    use http_body_util::BodyExt;
 
-    fn request() -> Request<Body> {
-        Request::get("/livez").header("host", "127.0.0.1:8080").header("user-agent", "wrk").body(Body::empty()).unwrap()
-    }
+    use super::*;
 
-    fn best(name: &str, mut one: impl FnMut()) {
-        let mut best = f64::MAX;
-        for _ in 0..200 {
-            let started = Instant::now();
-            for _ in 0..1000 {
-                one();
+    fn edge(requests_max: usize) -> Edge {
+        let panics = || async {
+            if true {
+                panic!("as intended")
             }
-            best = best.min(started.elapsed().as_nanos() as f64 / 1000.0);
-        }
-        println!("{name:40} {best:8.1} ns");
-    }
-
-    #[test]
-    fn cost() {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let _enter = runtime.enter();
-        let router: Router = Router::new()
-            .route("/livez", get(|| async { "alive\n" }))
-            .route("/posts/{id}", get(|| async { "alive\n" }));
-        let metrics = Arc::new(Metrics::new("app", 100));
-        let edge = Edge {
-            router: router.clone(),
+        };
+        let router = Router::new()
+            .route("/", get(|Extension(PeerAddress(peer)): Extension<PeerAddress>| async move { peer.to_string() }))
+            .route("/panic", get(panics))
+            .route(
+                "/panic-later",
+                get(move || async move {
+                    tokio::task::yield_now().await;
+                    panics().await
+                }),
+            )
+            .route("/slow", get(|| tokio::time::sleep(Duration::from_secs(60))))
+            .route("/name", get(|| async { crate::telemetry::request_id().unwrap().to_string() }))
+            .route(
+                "/later",
+                get(|| async {
+                    tokio::task::yield_now().await;
+                    crate::telemetry::request_id().unwrap().to_string()
+                }),
+            )
+            .route(
+                "/body",
+                get(|request: AxumRequest| async move { request.into_body().collect().await.is_ok().to_string() }),
+            );
+        let metrics = Arc::new(Metrics::new("app-7", requests_max));
+        Edge {
+            router,
             addresses: Addresses::new().unwrap(),
             admission: Arc::clone(&metrics.admission),
             metrics,
-            trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
-            served_by: HeaderValue::from_static("app-1"),
-            request_timeout: Duration::from_secs(10),
+            trusted_proxies: Vec::new(),
+            served_by: HeaderValue::from_static("app-7"),
+            request_timeout: Duration::from_millis(20),
             draining: Arc::default(),
-        };
-        let peer: SocketAddr = "127.0.0.1:1234".parse().unwrap();
-        let waker = std::task::Waker::noop();
-        let mut cx = Context::from_waker(waker);
-        best("make request", || {
-            std::hint::black_box(request());
-        });
-        best("request + router", || {
-            let mut f = pin!(router.clone().call(request()));
-            let Poll::Ready(r) = f.as_mut().poll(&mut cx) else { panic!() };
-            std::hint::black_box(r.unwrap());
-        });
-        best("request + edge", || {
-            let mut f = pin!(edge.answer(request(), peer, ()));
-            let Poll::Ready(r) = f.as_mut().poll(&mut cx) else { panic!() };
-            std::hint::black_box(r.unwrap());
-        });
-        println!("size {}", std::mem::size_of_val(&edge.answer(request(), peer, ())));
-        best("instant x2", || {
-            let i = Instant::now();
-            std::hint::black_box(i.elapsed());
-        });
-        best("request id", || {
-            std::hint::black_box(RequestId::next());
-        });
-        let id = RequestId::next();
-        best("request id clone", || {
-            std::hint::black_box(id.clone());
-        });
-        best("find address", || {
-            std::hint::black_box(edge.addresses.find(std::hint::black_box("/posts/4242")));
-        });
-        let r = request();
-        best("uri+method clone", || {
-            std::hint::black_box((r.uri().clone(), r.method().clone()));
-        });
-        best("peer extension", || {
-            let mut e = axum::http::Extensions::new();
-            e.insert(PeerAddress(peer));
-            std::hint::black_box(e);
-        });
-        best("admission", || {
-            std::hint::black_box(edge.admission.admit());
-        });
-        let mut map = axum::http::HeaderMap::new();
-        map.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-        best("header map clone", || {
-            std::hint::black_box(map.clone());
-        });
-        best("header map clone + secure", || {
-            let mut m = map.clone();
-            headers::secure(&mut m);
-            std::hint::black_box(m);
-        });
-        let mut all = map.clone();
-        headers::secure(&mut all);
-        best("secured clone", || {
-            std::hint::black_box(all.clone());
-        });
-        best("secured clone + secure", || {
-            let mut m = all.clone();
-            headers::secure(&mut m);
-            std::hint::black_box(m);
-        });
-        let mut ready = map.clone();
-        headers::prepare(&mut ready);
-        best("prepared clone + all", || {
-            let mut m = ready.clone();
-            headers::secure(&mut m);
-            m.insert(X_REQUEST_ID, id.header());
-            m.insert(X_SERVED_BY, edge.served_by.clone());
-            std::hint::black_box(m);
-        });
-        let router2: Router = Router::new().route(
-            "/livez",
-            get({
-                let ready = ready.clone();
-                move || {
-                    let ready = ready.clone();
-                    async move { (ready, Bytes::from_static(b"alive")) }
-                }
-            }),
-        );
-        best("prepared: request + router", || {
-            let mut f = pin!(router2.clone().call(request()));
-            let Poll::Ready(r) = f.as_mut().poll(&mut cx) else { panic!() };
-            std::hint::black_box(r.unwrap());
-        });
-        let edge2 = Edge {
-            router: router2.clone(),
-            addresses: Addresses::new().unwrap(),
-            admission: edge.admission.clone(),
-            metrics: edge.metrics.clone(),
-            trusted_proxies: vec![],
-            served_by: edge.served_by.clone(),
-            request_timeout: Duration::from_secs(1),
-            draining: Arc::default(),
-        };
-        best("prepared: request + edge", || {
-            let mut f = pin!(edge2.answer(request(), peer, ()));
-            let Poll::Ready(r) = f.as_mut().poll(&mut cx) else { panic!() };
-            std::hint::black_box(r.unwrap());
-        });
-        best("secured clone + id + served", || {
-            let mut m = all.clone();
-            m.insert(X_REQUEST_ID, id.header());
-            m.insert(X_SERVED_BY, edge.served_by.clone());
-            std::hint::black_box(m);
-        });
-        best("metrics", || {
-            edge.metrics.requests.observe(3, &Method::GET, StatusCode::OK, Duration::from_micros(20));
-        });
-        best("log", || {
-            std::hint::black_box(tracing::enabled!(tracing::Level::DEBUG));
-        });
-        best("scope", || {
-            let mut f = pin!(REQUEST_ID.scope(id.clone(), async { std::hint::black_box(1) }));
-            let _ = std::hint::black_box(f.as_mut().poll(&mut cx));
-        });
-        best("scope+catch", || {
-            let mut f = pin!(REQUEST_ID.scope(id.clone(), async { std::hint::black_box(1) }));
-            let _ = std::hint::black_box(poll_caught(f.as_mut(), &mut cx));
-        });
-        best("router clone", || {
-            std::hint::black_box(router.clone());
-        });
+        }
+    }
+
+    async fn answer(edge: &Edge, path: &str, body: impl Into<Body>) -> (Response, String) {
+        let request = Request::get(path).body(body.into()).unwrap();
+        let response = edge.answer(request, "192.0.2.7:4242".parse().unwrap(), ()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+        (Response::from_parts(parts, Body::empty()), text)
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_one_500_that_names_its_request() {
+        let edge = edge(10);
+        for path in ["/panic", "/panic-later"] {
+            let (response, text) = answer(&edge, path, Body::empty()).await;
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            assert_eq!(response.headers()["x-served-by"], "app-7");
+            assert!(text.contains(response.headers()["x-request-id"].to_str().unwrap()), "{text}");
+            assert!(!text.contains("as intended"));
+        }
+        assert_eq!(edge.metrics.panics.get(), 2);
+        assert_eq!(edge.admission.in_flight(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_takes_too_long_is_a_503() {
+        let edge = edge(10);
+        let (response, _) = answer(&edge, "/slow", Body::empty()).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()["retry-after"], "1");
+        assert_eq!((edge.metrics.timed_out.get(), edge.admission.in_flight()), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_gives_its_place_back() {
+        let edge = edge(10);
+        let leaving = tokio::time::timeout(Duration::from_millis(5), answer(&edge, "/slow", Body::empty()));
+        assert!(leaving.await.is_err());
+        assert_eq!((edge.metrics.abandoned.get(), edge.admission.in_flight()), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn a_full_server_says_so_at_once() {
+        let (response, text) = answer(&edge(0), "/", Body::empty()).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()["retry-after"], "1");
+        assert!(text.contains("busy"));
+    }
+
+    #[tokio::test]
+    async fn handlers_know_who_asks_and_what_the_request_is_called() {
+        let edge = edge(10);
+        assert_eq!(answer(&edge, "/", Body::empty()).await.1, "192.0.2.7:4242");
+        for path in ["/name", "/later"] {
+            let (response, text) = answer(&edge, path, Body::empty()).await;
+            assert_eq!(response.headers()["x-request-id"], text);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_bounded_whoever_reads_it() {
+        let edge = edge(10);
+        assert_eq!(answer(&edge, "/body", "x".repeat(64 * 1024)).await.1, "true");
+        // Its length is known, so that nobody reads it.
+        let (response, _) = answer(&edge, "/body", "x".repeat(64 * 1024 + 1)).await;
+        assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        // Its length is not known, and the handler that met its end knows nothing of limits.
+        let unknown = Body::new(http_body_util::combinators::UnsyncBoxBody::new(
+            Body::from("x".repeat(70_000)).map_frame(|frame| frame),
+        ));
+        let (response, _) = answer(&edge, "/body", unknown).await;
+        assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(response.headers()["connection"], "close");
+        assert_eq!(edge.metrics.bodies_refused.get(), 2);
+    }
+
+    #[tokio::test]
+    async fn the_last_answers_say_that_they_are() {
+        let edge = edge(10);
+        assert!(!answer(&edge, "/", Body::empty()).await.0.headers().contains_key(CONNECTION));
+        edge.draining.store(true, Ordering::Relaxed);
+        assert_eq!(answer(&edge, "/", Body::empty()).await.0.headers()[CONNECTION], "close");
     }
 }

@@ -15,6 +15,7 @@ mod extract;
 mod store;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -148,6 +149,7 @@ pub struct Sessions {
     key: Key,
     lifetimes: Lifetimes,
     cookies: Arc<Cookies>,
+    begun: Arc<AtomicU64>,
 }
 
 impl Sessions {
@@ -171,7 +173,12 @@ impl Sessions {
     }
 
     fn new(store: Store, secret: &Key, lifetimes: Lifetimes, cookies: Cookies) -> Self {
-        Self { store, key: secret.derive("session keys"), lifetimes, cookies: Arc::new(cookies) }
+        Self { store, key: secret.derive("session keys"), lifetimes, cookies: Arc::new(cookies), begun: Arc::default() }
+    }
+
+    /// How many this server has begun.
+    pub fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
     }
 
     /// How sessions travel.
@@ -254,6 +261,7 @@ impl Sessions {
     async fn insert(&self, data: SessionData) -> Result<Session, StoreError> {
         let session = Session { id: SessionId::random(), stored: encode(&data)?, data };
         self.store.insert(&self.key_of(session.id), &session.stored, self.remaining(&session.data)).await?;
+        self.begun.fetch_add(1, Ordering::Relaxed);
         Ok(session)
     }
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use redis::Script;
 
-use crate::redis_link::{LinkError, RedisLink};
 use crate::keys::hexadecimal;
+use crate::redis_link::{LinkError, RedisLink};
 
 /// The most sessions in memory. With the bound on each, they take less than 100 MiB at the very worst, and usually 20.
 const MEMORY_SESSIONS_MAX: usize = 100_000;
@@ -66,9 +66,7 @@ impl Store {
     pub(super) async fn get(&self, key: &StoreKey) -> Result<Option<Vec<u8>>, StoreError> {
         match self {
             Self::Memory(memory) => Ok(lock(memory).get(key)),
-            Self::Redis { link, prefix } => {
-                Ok(link.send(redis::cmd("GET").arg(redis_key(prefix, key))).await?)
-            }
+            Self::Redis { link, prefix } => Ok(link.send(redis::cmd("GET").arg(redis_key(prefix, key))).await?),
         }
     }
 

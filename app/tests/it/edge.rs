@@ -41,7 +41,8 @@ async fn every_answer_has_its_headers() {
     let database = TestDatabase::tiny().await;
     let app = TestApp::start(&database, &[]).await;
     let asset = app.get("/").await.body.split('"').find(|text| text.starts_with("/assets/style-")).unwrap().to_owned();
-    for path in ["/", "/", "/posts/1", "/nowhere", "/livez", "/readyz", "/metrics", "/posts/%ff", "/robots.txt", &asset] {
+    for path in ["/", "/", "/posts/1", "/nowhere", "/livez", "/readyz", "/metrics", "/posts/%ff", "/robots.txt", &asset]
+    {
         let page = app.get(path).await;
         let policy = page.header("content-security-policy");
         assert!(policy.starts_with("default-src 'none'; style-src 'self'; img-src 'self'"), "{path}: {policy}");

@@ -32,7 +32,7 @@ async fn requests_are_counted() {
         ("http_requests_shed_total", 0.0),
         ("http_panics_total", 0.0),
         ("database_away", 0.0),
-        ("sessions_made_total", 0.0),
+        ("sessions_begun_total", 0.0),
         ("passwords_in_work", 0.0),
         (r#"app_build_info{version="0.0.0",name="app-1"}"#, 1.0),
     ] {

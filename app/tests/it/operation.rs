@@ -96,8 +96,10 @@ async fn connections_that_break_under_load() {
         for _ in 0..20 {
             tokio::time::sleep(Duration::from_millis(50)).await;
             database
-                .execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                          WHERE datname = current_database() AND application_name = 'app-1'")
+                .execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                          WHERE datname = current_database() AND application_name = 'app-1'",
+                )
                 .await;
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -144,7 +146,8 @@ async fn a_request_can_be_followed() {
     let name = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
     let request = read(client().get(format!("{address}/posts/1")).header("x-request-id", name));
     let looking = async {
-        let question = "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%' || $1 || '%'
+        let question =
+            "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%' || $1 || '%'
                         AND pid <> pg_backend_pid()";
         let mut found: Option<(String,)> = None;
         for _ in 0..50 {

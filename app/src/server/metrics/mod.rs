@@ -12,7 +12,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
-use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
@@ -44,18 +44,12 @@ pub struct Metrics {
     pub(super) connections: Counter,
     /// Connections that were closed because their client sent too slowly.
     pub(super) connections_too_slow: Counter,
-    /// Sessions that were begun.
-    pub sessions_made: Counter,
     /// Logins with the right password.
     pub logins_accepted: Counter,
     /// Logins with a wrong name or password.
     pub logins_refused: Counter,
-    /// Passwords that wait to be hashed or are being hashed.
-    pub passwords_in_work: Gauge,
-    /// Passwords that were not hashed because too many waited.
-    pub passwords_shed: Counter,
     /// Requests that were refused by a rate limit.
-    pub rate_limited: Counter,
+    pub(super) rate_limited: Counter,
 }
 
 /// One value of a family that is read when somebody asks.
@@ -88,11 +82,8 @@ impl Metrics {
             panics: Counter::default(),
             connections: Counter::default(),
             connections_too_slow: Counter::default(),
-            sessions_made: Counter::default(),
             logins_accepted: Counter::default(),
             logins_refused: Counter::default(),
-            passwords_in_work: Gauge::default(),
-            passwords_shed: Counter::default(),
             rate_limited: Counter::default(),
         };
         metrics.register(name);
@@ -116,18 +107,11 @@ impl Metrics {
                 &self.connections_too_slow,
             ),
             ("http_requests_rate_limited", "Requests refused by a rate limit", &self.rate_limited),
-            ("sessions_made", "Sessions that were begun", &self.sessions_made),
             ("logins_accepted", "Logins with the right password", &self.logins_accepted),
             ("logins_refused", "Logins with a wrong name or password", &self.logins_refused),
-            ("passwords_shed", "Passwords not hashed because too many waited", &self.passwords_shed),
         ] {
             self.registry.register(name, help, counter.clone());
         }
-        self.registry.register(
-            "passwords_in_work",
-            "Passwords that wait to be hashed or are being hashed",
-            self.passwords_in_work.clone(),
-        );
         let admission = Arc::clone(&self.admission);
         self.gauge("http_requests_in_flight", "Requests that are in work", move || Some(admission.in_flight() as f64));
         self.gauge("process_resident_memory_bytes", "Memory that is resident", process::memory_bytes);
