@@ -67,7 +67,7 @@ impl Username {
         if name.is_empty() {
             Err("Please choose a user name.".to_owned())
         } else if !fits || !starts_well {
-            Err("A user name consists of the letters a to z, digits, `_` and `-`, and starts with a letter or a digit."
+            Err("A user name consists of the letters a to z, digits, _ and -, and starts with a letter or a digit."
                 .to_owned())
         } else if !(2..=32).contains(&name.len()) {
             Err(format!("A user name has 2 to 32 characters; this one has {}.", number(name.len())))
@@ -94,7 +94,7 @@ impl Email {
         let is_plausible = |character: char| character.is_alphanumeric() || "!#$%&'*+/=?^_`{|}~.-@".contains(character);
         let halves = email.split_once('@').filter(|(user, host)| !user.is_empty() && is_host(host));
         if halves.is_none() || !email.chars().all(is_plausible) {
-            return Err("An e-mail address looks like `ada@example.org`; this does not.".to_owned());
+            return Err("An e-mail address looks like ada@example.org; this does not.".to_owned());
         }
         Ok(Self(email.to_owned()))
     }

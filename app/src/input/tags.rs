@@ -49,7 +49,7 @@ fn spelling(name: &str) -> Result<String, String> {
     let fits = |word: &&str| word.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if words.is_empty() || !words.iter().all(fits) {
         return Err(format!(
-            "A tag consists of the letters a to z, digits and hyphens, such as `query-planner`; “{shown}” does not."
+            "A tag consists of the letters a to z, digits and hyphens, such as query-planner; “{shown}” does not."
         ));
     }
     Ok(words.join("-").to_ascii_lowercase())

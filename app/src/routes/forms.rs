@@ -15,8 +15,8 @@ use crate::pages;
 /// The largest form with nothing but names and passwords: what comes before anybody is known.
 pub(super) const CREDENTIALS_BYTES_MAX: usize = 4 * 1024;
 
-/// The largest form with a post: 100,000 characters of three bytes, each byte as `%E2`, and a title.
-pub(super) const POST_BYTES_MAX: usize = 1024 * 1024;
+/// The largest form with a post: 100,000 characters of four bytes, each byte as `%F0`, and a title.
+pub(super) const POST_BYTES_MAX: usize = 1280 * 1024;
 
 /// The fields of a form.
 pub(super) struct Form<T>(pub(super) T);

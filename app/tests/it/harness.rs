@@ -154,17 +154,37 @@ impl TestApp {
         read(self.client.get(format!("{}{path}", self.base_url))).await
     }
 
+    /// Where it listens.
+    pub(crate) fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
     /// Sends a form; the values may hold any character.
     pub(crate) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Page {
-        let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
-        let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
-        self.post_raw(path, "application/x-www-form-urlencoded", fields.join("&")).await
+        self.post_raw(path, "application/x-www-form-urlencoded", form(fields)).await
     }
 
     pub(crate) async fn post_raw(&self, path: &str, content_type: &str, body: String) -> Page {
         let request = self.client.post(format!("{}{path}", self.base_url));
         read(request.header("content-type", content_type).body(body)).await
     }
+}
+
+/// The body of a form.
+pub(crate) fn form(fields: &[(&str, &str)]) -> String {
+    let mut body = String::new();
+    for (name, value) in fields {
+        let separator = if body.is_empty() { "" } else { "&" };
+        body.push_str(&format!("{separator}{name}="));
+        for byte in value.bytes() {
+            if byte.is_ascii_alphanumeric() {
+                body.push(char::from(byte))
+            } else {
+                body.push_str(&format!("%{byte:02x}"))
+            }
+        }
+    }
+    body
 }
 
 /// A client that shows redirects instead of following them.

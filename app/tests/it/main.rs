@@ -2,7 +2,10 @@
 //!
 //! - `pages`: what the pages say, to people and to browsers.
 //! - `lists`: paging walks through everything once.
-//! - `comments`: adding them, and refusing to.
+//! - `accounts`: registering, logging in and out, and what is told to whom.
+//! - `sessions`: what is remembered, for whom, where and for how long.
+//! - `writing`: posts and comments, and refusing them.
+//! - `safety`: what other sites send, what comes too often, what is too long.
 //! - `caching`: what is kept, and what is forgotten.
 //! - `edge`: what holds for every route: names of requests, headers, limits, errors.
 //! - `metrics`: what the server counts, and to whom it tells.
@@ -11,8 +14,9 @@
 //! - `database`: the schema, the indexes, the queries and their offline data.
 //! - `seeding`: the same seed, the same rows.
 
+mod accounts;
+mod browser;
 mod caching;
-mod comments;
 mod database;
 mod edge;
 mod harness;
@@ -20,6 +24,9 @@ mod lists;
 mod metrics;
 mod operation;
 mod pages;
+mod safety;
 mod seeding;
+mod sessions;
 mod stopping;
 mod wire;
+mod writing;
