@@ -111,7 +111,7 @@ impl AppError {
 impl IntoResponse for AppError {
     fn into_response(self) -> Response {
         if let Self::LogInFirst { next } = &self {
-            return Redirect::to(&log_in_address(next)).into_response();
+            return Redirect::to(&with_next("/login", next)).into_response();
         }
         let (status, message, retry_after_s) = (self.status(), self.public_message(), self.retry_after_s());
         let request_id = telemetry::request_id();
@@ -126,9 +126,12 @@ impl IntoResponse for AppError {
     }
 }
 
-/// The log-in page, with the way back. Every byte that could end the parameter is encoded.
-fn log_in_address(next: &str) -> String {
-    let mut address = "/login?next=".to_owned();
+/// The address of a page that leads on to another. Every byte that could end the parameter is encoded.
+pub(crate) fn with_next(page: &str, next: &str) -> String {
+    let mut address = page.to_owned();
+    if !next.is_empty() {
+        address.push_str("?next=");
+    }
     for byte in next.bytes() {
         if byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte) {
             address.push(char::from(byte));

@@ -12,7 +12,7 @@ use super::forms::{CREDENTIALS_BYTES_MAX, Form, field, form_page, personal_page,
 use super::next::next;
 use crate::client_address::ClientAddress;
 use crate::cursor::Cursor;
-use crate::error::AppError;
+use crate::error::{AppError, with_next};
 use crate::input::{Bio, Problems, Registration};
 use crate::session::{CurrentSession, LoggedIn, User};
 use crate::state::AppState;
@@ -82,12 +82,14 @@ async fn register(
 }
 
 fn registration_page(form: &RegistrationForm, problems: Option<&Problems>) -> Result<Response, AppError> {
+    let next = next(&form.next).unwrap_or_default();
     let context = context! {
         problems => summary(problems),
         username => field("username", &form.username, problems),
         email => field("email", &form.email, problems),
         password => field("password", "", problems),
-        next => next(&form.next).unwrap_or_default(),
+        next => &next,
+        other_page => with_next("/login", &next),
     };
     form_page(status(problems), "register.html", context)
 }
@@ -121,11 +123,13 @@ async fn log_in(
 }
 
 fn log_in_page(form: &LogInForm, problems: Option<&Problems>) -> Result<Response, AppError> {
+    let next = next(&form.next).unwrap_or_default();
     let context = context! {
         problems => summary(problems),
         username => field("username", &form.username, problems),
         password => field("password", "", problems),
-        next => next(&form.next).unwrap_or_default(),
+        next => &next,
+        other_page => with_next("/register", &next),
     };
     form_page(status(problems), "log_in.html", context)
 }

@@ -57,6 +57,7 @@ async fn a_wrong_registration_comes_back_with_its_problems() {
         r#"autocomplete="email""#,
         r#"value="nowhere""#,
         r#"name="next" value="&#x2f;write""#,
+        r#"<a href="&#x2f;login?next=&#x2f;write">Log in</a>"#,
     ] {
         assert!(page.body.contains(expected), "no `{expected}` in {}", page.body);
     }
