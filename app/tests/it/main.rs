@@ -5,6 +5,7 @@
 //! - `accounts`: registering, logging in and out, and what is told to whom.
 //! - `sessions`: what is remembered, for whom, where and for how long.
 //! - `writing`: posts and comments, and refusing them.
+//! - `any_input`: any text in any field is refused or stored, and the database accepts what the forms accept.
 //! - `safety`: what other sites send, what comes too often, what is too long.
 //! - `caching`: what is kept, and what is forgotten.
 //! - `edge`: what holds for every route: names of requests, headers, limits, errors.
@@ -15,6 +16,7 @@
 //! - `seeding`: the same seed, the same rows.
 
 mod accounts;
+mod any_input;
 mod browser;
 mod caching;
 mod database;
