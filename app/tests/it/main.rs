@@ -6,7 +6,12 @@
 //! - `sessions`: what is remembered, for whom, where and for how long.
 //! - `writing`: posts and comments, and refusing them.
 //! - `safety`: what other sites send, what comes too often, what is too long.
-//! - `caching`: what is kept, and what is forgotten.
+//! - `cache_pages`: what is kept, and what is forgotten.
+//! - `cache_rules`: fresh, early, stale and dead, one maker for all, on the cache itself.
+//! - `cache_faults`: a Redis that hangs, is dead, or comes back, and many who want one page.
+//! - `cache_leaks`: what belongs to one reader reaches no other.
+//! - `cache_reads`: nobody is shown less than what was acknowledged.
+//! - `cache_values`: the plain interface.
 //! - `edge`: what holds for every route: names of requests, headers, limits, errors.
 //! - `metrics`: what the server counts, and to whom it tells.
 //! - `operation`: starting, health, failures, the log.
@@ -16,7 +21,12 @@
 
 mod accounts;
 mod browser;
-mod caching;
+mod cache_faults;
+mod cache_leaks;
+mod cache_pages;
+mod cache_reads;
+mod cache_rules;
+mod cache_values;
 mod database;
 mod edge;
 mod harness;
