@@ -84,7 +84,8 @@ impl Counters {
             let labels = EVENTS.iter().map(move |event| vec![("level", level.name()), ("outcome", *event)]);
             labels.zip(row.iter().map(|number| number.load(Ordering::Relaxed)))
         });
-        let help = "Looks at entries by what came of them; local, stale, early and coalesced are counted besides hit and miss";
+        let help =
+            "Looks at entries by what came of them; local, stale, early and coalesced are counted besides hit and miss";
         let reads = Family { name: "cache_reads", help, samples: reads.collect() };
         let counts = COUNTS.into_iter().zip(&self.counts).map(|((name, help), number)| Family {
             name,
@@ -98,7 +99,8 @@ impl Counters {
     pub fn total(&self, name: &str) -> u64 {
         let families = self.families();
         let samples = families.iter().flat_map(|family| family.samples.iter().map(|sample| (family.name, sample)));
-        let wanted = samples.filter(|(family, (labels, _))| *family == name || labels.contains(&("outcome", outcome(name))));
+        let wanted =
+            samples.filter(|(family, (labels, _))| *family == name || labels.contains(&("outcome", outcome(name))));
         wanted.map(|(_, (_, number))| number).sum()
     }
 }

@@ -48,8 +48,8 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::AbortHandle;
 
 pub use breaker::BreakerState;
-pub use counters::{Counters, Family};
 use counters::{Count, Event};
+pub use counters::{Counters, Family};
 pub use entry::{Entry, Fingerprint};
 use entry::{Freshness, Marks, now_ms};
 use flight::{Boarding, Flights, Landing};

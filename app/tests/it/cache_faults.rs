@@ -10,10 +10,9 @@ use sqlx::AssertSqlSafe;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::browser::Browser;
 use crate::harness::{NOWHERE, TestApp, TestDatabase, client, read, redis_url, variables};
 use crate::operation::serve;
-
-const COMMENT: [(&str, &str); 2] = [("username", "Ada"), ("content", "A third one.")];
 
 /// A Redis of the test's own, which it may kill.
 struct OwnRedis {
@@ -236,7 +235,8 @@ async fn without_redis_the_pages_still_come() {
             );
         }
         let before = app.get("/posts/1").await.body.matches("A third one.").count();
-        assert_eq!(app.post("/posts/1/comments", &COMMENT).await.status, 303);
+        let mut writer = Browser::registered(&app, &format!("writer-{local}")).await;
+        assert_eq!(writer.post("/posts/1/comments", &[("content", "A third one.")]).await.status, 303);
         assert_eq!(app.get("/posts/1").await.body.matches("A third one.").count(), before + 1);
         assert_eq!(app.get("/readyz").await.status, 200);
         assert_ne!(app.cache.breaker_state(), Some(BreakerState::Closed));
@@ -286,8 +286,9 @@ async fn a_lost_invalidation_is_made_up_for() {
             assert!(app.get("/posts/1").await.header("cache-status").starts_with("app-fragment; hit"));
         }
         let before = other.get("/posts/1").await.body.matches("A third one.").count();
+        let mut writer = Browser::registered(&cut, &format!("writer-{local}")).await;
         wire.cut(true);
-        assert_eq!(cut.post("/posts/1/comments", &COMMENT).await.status, 303);
+        assert_eq!(writer.post("/posts/1/comments", &[("content", "A third one.")]).await.status, 303);
         assert_eq!(cut.get("/posts/1").await.body.matches("A third one.").count(), before + 1, "{local}");
         // The other server hears it from the database.
         let started = Instant::now();
@@ -333,11 +334,12 @@ async fn redis_dies_and_comes_back() {
             })
         });
         let readers: Vec<_> = readers.collect();
+        let mut writer = Browser::registered(&servers[0], &format!("writer-{local}")).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
         redis.kill();
         tokio::time::sleep(Duration::from_millis(300)).await;
         let before = servers[0].get("/posts/1").await.body.matches("A third one.").count();
-        assert_eq!(servers[0].post("/posts/1/comments", &COMMENT).await.status, 303);
+        assert_eq!(writer.post("/posts/1/comments", &[("content", "A third one.")]).await.status, 303);
         tokio::time::sleep(Duration::from_millis(200)).await;
         assert_eq!(servers[0].cache.breaker_state().map(|state| state == BreakerState::Closed), Some(false));
         redis.restart().await;

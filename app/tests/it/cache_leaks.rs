@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::Response;
 use proptest::prelude::*;
 
+use crate::browser::Browser;
 use crate::harness::{Page, TestApp, TestDatabase};
 
 /// Routes whose pages are kept.
@@ -25,8 +26,7 @@ async fn plain(app: &TestApp) -> Vec<Page> {
 
 /// A page is the same, byte for byte and under the same ETag, whatever else the request says; and it does not make another entry.
 async fn assert_plain(app: &TestApp, expected: &[Page], headers: &[(&str, &str)]) {
-    let made =
-        || app.cache.counters().total("cache_computed");
+    let made = || app.cache.counters().total("cache_computed");
     let before = made();
     for (path, expected) in KEPT.iter().zip(expected) {
         for _ in 0..2 {
@@ -151,8 +151,7 @@ async fn spellings_neither_meet_nor_multiply() {
     ] {
         assert_plain(&app, &expected, &[(name, value)]).await;
     }
-    let made =
-        || app.cache.counters().total("cache_computed");
+    let made = || app.cache.counters().total("cache_computed");
     let before = made();
     for (other, plain_path) in [
         ("/?utm_source=s3cr3t-0f-0ne", 0),
@@ -235,6 +234,78 @@ fn nothing_of_a_request_reaches_another() {
                 assert_eq!((page.status, &page.body), (expected.status, &expected.body), "{path}");
                 let headers: String = page.headers.values().map(|value| value.to_str().unwrap()).collect();
                 assert!(!page.body.contains(SECRET) && !headers.contains(SECRET), "{path}");
+            }
+        });
+    });
+}
+
+/// Pages of one reader: each is somebody's own, and of no cache.
+const OWN: [&str; 4] = ["/account", "/reading-list", "/write", "/login"];
+
+/// Many readers, logged in and not, at two servers, in any order, with any headers: the pages that are kept are the same for all of them,
+/// byte for byte, and nothing that is one reader's alone is in any page of another.
+#[test]
+fn nothing_of_a_reader_reaches_another() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (_database, servers, people, expected) = runtime.block_on(async {
+        let database = TestDatabase::tiny().await;
+        let servers = [
+            TestApp::start(&database, &[("APP_CACHE_LOCAL", "strict"), ("APP_RATE_LIMITS", "off")]).await,
+            TestApp::start(&database, &[("APP_CACHE_LOCAL", "fast"), ("APP_RATE_LIMITS", "off")]).await,
+        ];
+        let mut people = Vec::new();
+        for (place, name) in ["mirela", "sanne", "teodor"].into_iter().enumerate() {
+            let mut browser = Browser::registered(&servers[place % 2], name).await;
+            // A list of their own, which each can see and nobody else.
+            assert_eq!(browser.post("/reading-list", &[("post_id", &(place + 1).to_string())]).await.status, 303);
+            people.push((browser, name));
+        }
+        people.push((Browser::at(&servers[0]), "nobody"));
+        let expected = plain(&servers[0]).await;
+        (database, servers, people, expected)
+    });
+    let secrets: Vec<[String; 2]> = people
+        .iter()
+        .map(|(browser, name)| {
+            [format!("{name}@example.org"), browser.cookie("session").unwrap_or("no session").to_owned()]
+        })
+        .collect();
+    let header = prop::sample::select(vec![
+        "accept-language",
+        "x-forwarded-for",
+        "cache-control",
+        "x-forwarded-host",
+        "referer",
+    ]);
+    let step = (0..people.len(), 0..servers.len(), 0..KEPT.len() + OWN.len(), header, "[a-z]{0,8}", 0..20_u8);
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(24) };
+    proptest!(config, |(steps in proptest::collection::vec(step, 1..25))| {
+        runtime.block_on(async {
+            for (person, server, route, header, value, forget) in steps {
+                if forget == 0 {
+                    // So that whoever comes next fills the cache.
+                    servers[server].cache.clear().await;
+                }
+                let path = KEPT.iter().chain(&OWN).nth(route).unwrap();
+                let mut browser = people[person].0.moved_to(&servers[server]).with_header(header, &value);
+                let page = browser.get(path).await;
+                let headers: String = page.headers.iter().map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap())).collect();
+                for (other, secrets) in secrets.iter().enumerate().filter(|(other, _)| *other != person) {
+                    for secret in secrets {
+                        assert!(!page.body.contains(secret) && !headers.contains(secret), "{other}'s in {person}'s {path}");
+                    }
+                }
+                if route < KEPT.len() {
+                    assert_eq!(page.body, expected[route].body, "{path} of {}", people[person].1);
+                    assert!(!headers.contains("set-cookie"), "{path} {headers}");
+                    for secret in &secrets[person] {
+                        assert!(!page.body.contains(secret) && !headers.contains(secret), "{person}'s in everybody's {path}");
+                    }
+                } else {
+                    let control = page.header("cache-control");
+                    assert!(control.contains("private") || control.contains("no-store") || page.status == 303, "{path} {control}");
+                    assert_eq!(page.header("cache-status"), "", "{path}");
+                }
             }
         });
     });

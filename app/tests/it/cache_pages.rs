@@ -4,9 +4,8 @@ use std::time::{Duration, Instant};
 
 use app::cache::Tag;
 
+use crate::browser::Browser;
 use crate::harness::{Page, TestApp, TestDatabase};
-
-const COMMENT: [(&str, &str); 2] = [("username", "Ada"), ("content", "A third one.")];
 
 /// The three ways of keeping entries in the memory of a server.
 const LOCAL: [&str; 3] = ["off", "strict", "fast"];
@@ -89,10 +88,11 @@ async fn a_comment_invalidates_its_post_on_every_server() {
             one.get(path).await;
             assert!(is_hit(&other.get(path).await), "servers do not share what is kept");
         }
+        let mut writer = Browser::registered(&one, &format!("writer-{local}")).await;
         let count = |page: &Page| page.body.matches("<li id=\"comment-").count();
         let before = count(&one.get("/posts/1").await);
         let list = one.get("/").await.body;
-        assert_eq!(one.post("/posts/1/comments", &COMMENT).await.status, 303);
+        assert_eq!(writer.post("/posts/1/comments", &[("content", local)]).await.status, 303);
         // The one who wrote sees it at once; so does the other server, unless it believes what it has heard.
         assert_eq!(count(&one.get("/posts/1").await), before + 1, "{local}");
         if local == "fast" {
@@ -270,7 +270,8 @@ async fn a_page_that_the_reader_has_is_not_sent_again() {
             }
         }
         let before = app.get("/posts/1").await.header("etag").to_owned();
-        app.post("/posts/1/comments", &COMMENT).await;
+        let mut writer = Browser::registered(&app, &format!("writer{}", variables.len())).await;
+        assert_eq!(writer.post("/posts/1/comments", &[("content", "A third one.")]).await.status, 303);
         assert_ne!(app.get("/posts/1").await.header("etag"), before);
     }
 }

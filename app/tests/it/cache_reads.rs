@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::browser::Browser;
 use crate::harness::{TestDatabase, client, read, variables};
 use crate::operation::serve;
 
@@ -67,17 +68,18 @@ async fn measure(database: &TestDatabase, local: &str, reads_wanted: u64) -> Mea
     let (reads, is_over, started) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)), Instant::now());
 
     let writer = tokio::spawn({
-        let (acknowledged, is_over, urls) = (Arc::clone(&acknowledged), Arc::clone(&is_over), urls.clone());
+        let (acknowledged, is_over) = (Arc::clone(&acknowledged), Arc::clone(&is_over));
         let written = Arc::clone(&writes);
+        let mut first = Browser::at_url(&urls[0]);
+        assert_eq!(first.register(&format!("writer-{local}")).await.status, 303);
+        let mut writers = [first.clone(), first.moved_to_url(&urls[1])];
         async move {
-            let (client, mut writes) = (client(), 0_u64);
+            let mut writes = 0_u64;
             while !is_over.load(Ordering::Relaxed) {
                 let post = usize::try_from(writes).unwrap() % POSTS;
-                let server = rand::random_range(0..urls.len());
-                let request = client.post(format!("{}/posts/{}/comments", urls[server], post + 1));
-                let body = format!("username=Ada&content=comment+{writes}");
-                let request = request.header("content-type", "application/x-www-form-urlencoded").body(body);
-                assert_eq!(read(request).await.status, 303);
+                let server = rand::random_range(0..writers.len());
+                let (path, content) = (format!("/posts/{}/comments", post + 1), format!("comment {writes}"));
+                assert_eq!(writers[server].post(&path, &[("content", &content)]).await.status, 303);
                 let now_us = u64::try_from(started.elapsed().as_micros()).unwrap();
                 acknowledged[post].at_us.lock().unwrap().push(now_us);
                 // Only now may nobody be shown less.
