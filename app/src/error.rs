@@ -1,5 +1,7 @@
 //! What a request that failed is told. A variant is an HTTP outcome; internals go to the log and never to the reader.
 
+use std::sync::Arc;
+
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -50,6 +52,9 @@ pub enum AppError {
     /// 500: the handler panicked.
     #[error("the handler panicked")]
     Panicked,
+    /// The outcome of somebody else, who was asking for the same thing at the same time.
+    #[error(transparent)]
+    Shared(Arc<AppError>),
     /// 500: a mistake of ours.
     #[error(transparent)]
     Internal(#[from] anyhow::Error),
@@ -67,6 +72,7 @@ impl AppError {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Refused { status, .. } => *status,
             Self::LogInFirst { .. } => StatusCode::UNAUTHORIZED,
+            Self::Shared(error) => error.status(),
             Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Session(StoreError::Failed(_)) | Self::Password(PasswordError::Failed(_)) => {
                 StatusCode::INTERNAL_SERVER_ERROR
@@ -97,6 +103,7 @@ impl AppError {
             }
             Self::NotFound(what) => format!("There is no {what}."),
             Self::Refused { message, .. } => message.clone(),
+            Self::Shared(error) => error.public_message(),
             Self::Session(_) if self.status() == StatusCode::SERVICE_UNAVAILABLE => {
                 "Your session cannot be read right now; nothing in it is lost. Please try again in a moment.".to_owned()
             }

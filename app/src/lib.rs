@@ -12,7 +12,7 @@
 //! - [`cursor`] says where a page of a list begins.
 //! - [`cache`] keeps whole pages, fragments and values in Redis.
 //! - [`db`] holds the schema, every query, and the list of them.
-//! - [`pages`] renders HTML.
+//! - [`pages`] renders HTML; [`http`] makes a response of a page: ETag, 304, compression.
 //! - [`error`] says what a request that failed is told.
 //! - [`seed`] fills a database, the same for the same seed.
 //! - [`keys`] derives keys from the secret, [`redis_link`] speaks to Redis where it is not a cache, [`telemetry`] writes the log.
@@ -26,6 +26,7 @@ pub mod config;
 pub mod cursor;
 pub mod db;
 pub mod error;
+pub mod http;
 pub mod input;
 pub mod keys;
 pub mod limits;

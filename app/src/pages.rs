@@ -2,14 +2,14 @@
 
 use std::sync::LazyLock;
 
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior, Value, context};
 
+use crate::http::{self, Audience, Content};
 use crate::routes::STYLE_ADDRESS;
 
 /// The templates and their sources. The list is written out so that a file that is missing is an error of the compiler.
@@ -29,6 +29,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     ("fragments/comments.html", include_str!("../templates/fragments/comments.html")),
     ("fragments/fields.html", include_str!("../templates/fragments/fields.html")),
     ("fragments/post_summary.html", include_str!("../templates/fragments/post_summary.html")),
+    ("fragments/article.html", include_str!("../templates/fragments/article.html")),
     ("fragments/recent_comments.html", include_str!("../templates/fragments/recent_comments.html")),
 ];
 
@@ -63,7 +64,7 @@ pub fn time(time: DateTime<Utc>) -> Value {
 
 /// A response with an HTML page.
 pub fn html_response(status: StatusCode, body: Bytes) -> Response {
-    (status, html_headers(), body).into_response()
+    (status, http::headers(Content::Html, Audience::OneReader), body).into_response()
 }
 
 /// The page of an error. It must always come, so it falls back to plain words.
@@ -79,14 +80,6 @@ pub fn error_page(status: StatusCode, message: &str, request_id: Option<&str>) -
             (status, message.to_owned()).into_response()
         }
     }
-}
-
-fn html_headers() -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(8);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    // What the server keeps in its own cache is for the server to forget; a browser that kept a page would not see it go.
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers
 }
 
 #[cfg(test)]

@@ -4,12 +4,14 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use prometheus_client::metrics::MetricType;
+
 use crate::accounts::Passwords;
 use crate::cache::Cache;
 use crate::config::Config;
-use crate::db::Database;
+use crate::db::{self, Database};
 use crate::limits::Limits;
-use crate::server::Metrics;
+use crate::server::{Metrics, Sample};
 use crate::session::Sessions;
 
 /// What every handler can reach: `state.pool`, `state.cache`, … A clone is one count, since the router clones it for every request.
@@ -46,20 +48,23 @@ pub struct Parts {
 
 impl AppState {
     /// Prepares everything that a server uses. The database and Redis need not be there yet.
-    pub fn prepare(config: Config) -> anyhow::Result<Self> {
+    pub async fn prepare(config: Config) -> anyhow::Result<Self> {
         let pool = Database::connect_lazily(
             &config.database_url,
             &config.name,
             config.database_connections,
             config.sql_comments,
         )?;
+        let listen = db::connect_options(&config.database_url, &config.name)?;
+        let cache = Cache::connect(&config.cache, listen, config.database_connections).await?;
         let sessions = Sessions::from_config(&config)?;
         let passwords = Passwords::from_config(&config)?;
         let mut metrics = Metrics::new(&config.name, config.requests_max);
         count_database(&mut metrics, &pool);
+        count_cache(&mut metrics, &cache);
         count_accounts(&mut metrics, &sessions, &passwords);
         Ok(Self(Arc::new(Parts {
-            cache: Cache::connect(config.cache.clone())?,
+            cache,
             limits: Limits::from_config(&config)?,
             sessions,
             passwords,
@@ -87,6 +92,22 @@ fn count_database(metrics: &mut Metrics, pool: &Database) {
         Some(waits.pool_state().waits as f64)
     });
     metrics.counter("database_wait_seconds", "For how long they waited", move || Some(waited.pool_state().waited_s));
+}
+
+fn count_cache(metrics: &mut Metrics, cache: &Cache) {
+    for (place, family) in cache.counters().families().into_iter().enumerate() {
+        let cache = cache.clone();
+        metrics.sampled(family.name, family.help, MetricType::Counter, move || {
+            let samples = cache.counters().families().swap_remove(place).samples;
+            let owned = |labels: Vec<(&'static str, &'static str)>| {
+                labels.into_iter().map(|(name, value)| (name, value.to_owned())).collect()
+            };
+            samples.into_iter().map(|(labels, number)| Sample { labels: owned(labels), value: number as f64 }).collect()
+        });
+    }
+    let cache = cache.clone();
+    let help = "Whether Redis is asked: 0 it is, 1 it is left alone, 2 one command is trying";
+    metrics.gauge("cache_breaker", help, move || cache.breaker_state().map(|state| f64::from(state as u8)));
 }
 
 fn count_accounts(metrics: &mut Metrics, sessions: &Sessions, passwords: &Passwords) {

@@ -4,7 +4,7 @@
 use chrono::Utc;
 use uuid::{Builder, Uuid};
 
-use crate::cache::Key as CacheKey;
+use crate::cache::Tag;
 use crate::db::{self, AddCommentError, AddedComment, AddedPost, ChangedPost, NewPost};
 use crate::error::AppError;
 use crate::input::{CommentInput, PostInput};
@@ -90,7 +90,7 @@ pub async fn comment(
     match db::add_comment(&state.pool, post_id, author.user.id, content, Some(submission)).await {
         Ok(added) => {
             if added.is_new {
-                state.cache.invalidate(CacheKey::PostGeneration(post_id)).await;
+                state.cache.invalidate(&[Tag::Post(post_id)]).await;
             }
             Ok(added)
         }
@@ -104,12 +104,15 @@ pub async fn comment(
 /// Changes what a user says about themselves.
 pub async fn change_bio(state: &AppState, user: &User, bio: &crate::input::Bio) -> Result<(), AppError> {
     db::update_bio(&state.pool, user.id, bio.as_str()).await?;
+    state.cache.invalidate(&[Tag::Author(user.id)]).await;
     Ok(())
 }
 
 /// What shows a post: its own page, the lists of everybody, of its author and of its tags.
-async fn forget_post(state: &AppState, post_id: i64, _author_id: i64, _tag_ids: &[i64]) {
-    state.cache.invalidate(CacheKey::PostGeneration(post_id)).await;
+async fn forget_post(state: &AppState, post_id: i64, author_id: i64, tag_ids: &[i64]) {
+    let mut tags = vec![Tag::PostList, Tag::Post(post_id), Tag::Author(author_id)];
+    tags.extend(tag_ids.iter().copied().map(Tag::Tag));
+    state.cache.invalidate(&tags).await;
 }
 
 /// Keyed, so that nobody can choose the submissions of others.

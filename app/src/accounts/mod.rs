@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 pub use password::{Checked, PasswordError, Passwords};
 
+use crate::cache::Tag;
 use crate::db::{self, AddUserError};
 use crate::error::AppError;
 use crate::input::{Problems, Registration};
@@ -30,7 +31,11 @@ pub async fn register(
     let Registration { username, email, password } = registration;
     let password_hash = state.passwords.hash(password).await?;
     match db::add_user(&state.pool, username.as_str(), email.as_str(), &password_hash).await {
-        Ok(id) => Ok(Ok(User { id, username: username.into_string() })),
+        Ok(id) => {
+            // That there was no such author may be remembered.
+            state.cache.invalidate(&[Tag::Author(id)]).await;
+            Ok(Ok(User { id, username: username.into_string() }))
+        }
         Err(AddUserError::UsernameTaken) => {
             Ok(Err(Problems::one("username", "Somebody has this user name. Please choose another.")))
         }

@@ -1,49 +1,371 @@
-//! How an entry lies in Redis: a version, the generation that it was made under, the body.
+//! An entry: what it holds, how it lies in Redis, and whether it may be shown.
+
+use std::io::Write;
+use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use sha2::{Digest, Sha256};
+
+use super::policy::Policy;
+use crate::http::Prepared;
 
 /// Changes when the layout of an entry changes, so that servers of two versions do not misread each other's entries.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+const IS_NEGATIVE: u8 = 1;
+const HAS_GZIP: u8 = 2;
+const HEADER_BYTES: usize = 66;
 
-/// Puts a body and its generation together. A generation is at most 255 bytes long; ours have 16 or none.
-pub(super) fn encode(generation: &[u8], body: &[u8]) -> Vec<u8> {
-    let mut entry = BytesMut::with_capacity(2 + generation.len() + body.len());
-    entry.put_u8(VERSION);
-    entry.put_u8(u8::try_from(generation.len()).unwrap_or(u8::MAX));
-    entry.put_slice(generation);
-    entry.put_slice(body);
-    entry.to_vec()
+/// Below this, compressing costs more than it saves.
+const GZIP_BYTES_MIN: usize = 1024;
+
+/// A random number that a tag carries until it is bumped. Two marks are equal or not; there is no order, so that a mark that Redis has
+/// lost can never come back by counting.
+pub(super) type Mark = [u8; 16];
+
+/// The marks of an entry's own tag and of `Tag::All`, as they were before the database was asked; None where there is none.
+pub(super) type Marks = [Option<Mark>; 2];
+
+/// The fingerprint of a body: equal bodies have equal ones.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Fingerprint([u8; 16]);
+
+impl Fingerprint {
+    /// Of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut short = [0; 16];
+        short.copy_from_slice(&Sha256::digest(bytes)[..16]);
+        Self(short)
+    }
+
+    /// Of a page that is put together from parts with these fingerprints, by templates that are the same for the same program.
+    pub fn joined<'a>(parts: impl IntoIterator<Item = &'a Entry>) -> Self {
+        Self::of(&parts.into_iter().flat_map(|entry| entry.fingerprint.0).collect::<Vec<u8>>())
+    }
+
+    pub(crate) fn to_u128(self) -> u128 {
+        u128::from_be_bytes(self.0)
+    }
 }
 
-/// The body, if the entry is readable and was made under this very generation.
-pub(super) fn decode(entry: &Bytes, generation: &[u8]) -> Option<Bytes> {
-    let [version, length, ..] = entry[..] else { return None };
-    let body_start = 2 + usize::from(length);
-    let made_under = entry.get(2..body_start)?;
-    (version == VERSION && made_under == generation).then(|| entry.slice(body_start..))
+/// A body, and what must be known to show it.
+#[derive(Debug)]
+pub struct Entry {
+    body: Bytes,
+    /// Compressed when it is first needed; empty if it is too short for that.
+    gzip: OnceLock<Bytes>,
+    fingerprint: Fingerprint,
+    is_negative: bool,
+    computed_at_ms: u64,
+    cost_us: u32,
+    /// None if Redis could not be asked; then it is never stored there.
+    marks: Option<[Mark; 2]>,
+    /// The responses that show it, made when they are first needed. What is kept in this process is answered without making them again.
+    pub(crate) prepared: Prepared,
+}
+
+/// Whether an entry that was not invalidated may be shown.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Freshness {
+    Fresh,
+    /// Still fresh, and chosen to be made again before everybody needs it.
+    Early,
+    /// Too old, and within its grace.
+    Stale,
+    TooOld,
+}
+
+impl Entry {
+    /// A body that is kept nowhere.
+    pub fn of(body: Bytes) -> Self {
+        let fingerprint = Fingerprint::of(&body);
+        Self::new(body, fingerprint)
+    }
+
+    /// A body that is kept nowhere, whose fingerprint is known by other means.
+    pub fn new(body: Bytes, fingerprint: Fingerprint) -> Self {
+        Self {
+            body,
+            gzip: OnceLock::new(),
+            fingerprint,
+            is_negative: false,
+            computed_at_ms: now_ms(),
+            cost_us: 0,
+            marks: None,
+            prepared: Prepared::default(),
+        }
+    }
+
+    /// A body that was made at this cost, under these marks.
+    pub(super) fn made(body: Bytes, is_negative: bool, cost: Duration, marks: Option<[Mark; 2]>) -> Self {
+        let cost_us = u32::try_from(cost.as_micros()).unwrap_or(u32::MAX);
+        Self { is_negative, cost_us, marks, ..Self::of(body) }
+    }
+
+    /// What was made.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The same compressed, unless it is too short for that.
+    pub fn gzip(&self) -> Option<&Bytes> {
+        let gzip =
+            self.gzip.get_or_init(|| if self.body.len() < GZIP_BYTES_MIN { Bytes::new() } else { gzip(&self.body) });
+        Some(gzip).filter(|gzip| !gzip.is_empty())
+    }
+
+    /// The same, if it is wanted.
+    pub(crate) fn gzip_if(&self, is_wanted: bool) -> Option<&Bytes> {
+        if is_wanted { self.gzip() } else { None }
+    }
+
+    /// The fingerprint of the body.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// Whether this says that there is no such thing. The body then names what there is not.
+    pub(super) fn is_negative(&self) -> bool {
+        self.is_negative
+    }
+
+    /// Whether the marks are still those that it was made under. A mark that is missing equals none.
+    pub(super) fn is_under(&self, marks: &Marks) -> bool {
+        self.marks.is_some_and(|made_under| made_under.map(Some) == *marks)
+    }
+
+    /// When it was made, in milliseconds.
+    pub(super) fn computed_at_ms(&self) -> u64 {
+        self.computed_at_ms
+    }
+
+    /// Whether somebody can find out later whether it still counts.
+    pub(super) fn has_marks(&self) -> bool {
+        self.marks.is_some()
+    }
+
+    /// For how long it has been there, in seconds.
+    pub fn age_s(&self) -> u64 {
+        now_ms().saturating_sub(self.computed_at_ms) / 1000
+    }
+
+    /// For how long it is still fresh, in seconds.
+    pub(super) fn ttl_s(&self, policy: &Policy) -> i64 {
+        let fresh_until_ms = self.computed_at_ms + millis(self.ttl(policy));
+        (i64::try_from(fresh_until_ms).unwrap_or(i64::MAX) - i64::try_from(now_ms()).unwrap_or(i64::MAX))
+            .div_euclid(1000)
+    }
+
+    /// How long Redis is to keep it.
+    pub(super) fn lifetime_ms(&self, policy: &Policy) -> u64 {
+        millis(self.ttl(policy)) + if self.is_negative { 0 } else { millis(policy.grace) }
+    }
+
+    /// Whether it may be shown now. `chance` is a random number above 0 and up to 1: one reader after the other draws one, and the closer
+    /// the end and the more expensive the entry, the likelier it is that one is told to make it again. So a popular entry is made anew
+    /// by one reader while the others are still shown the old one, without anybody having to agree on who does it.
+    /// (Vattani, Chierichetti and Lowenstein, Optimal Probabilistic Cache Stampede Prevention, VLDB 2015.)
+    pub(super) fn freshness(&self, policy: &Policy, now_ms: u64, chance: impl FnOnce() -> f64) -> Freshness {
+        let age_ms = now_ms.saturating_sub(self.computed_at_ms);
+        let ttl_ms = millis(self.ttl(policy));
+        // No logarithm of a random number is below -40, so far from the end nothing needs to be drawn.
+        if age_ms + 40 * u64::from(self.cost_us).div_ceil(1000) < ttl_ms {
+            return Freshness::Fresh;
+        }
+        let head_start_ms = -f64::from(self.cost_us) / 1000.0 * chance().ln();
+        if age_ms >= self.lifetime_ms(policy) {
+            Freshness::TooOld
+        } else if age_ms >= ttl_ms {
+            Freshness::Stale
+        } else if age_ms as f64 + head_start_ms >= ttl_ms as f64 {
+            Freshness::Early
+        } else {
+            Freshness::Fresh
+        }
+    }
+
+    fn ttl(&self, policy: &Policy) -> Duration {
+        if self.is_negative { policy.negative_ttl } else { policy.ttl }
+    }
+
+    /// As Redis keeps it; None if it must not be kept.
+    pub(super) fn encode(&self) -> Option<Vec<u8>> {
+        let gzip = self.gzip.get().filter(|gzip| !gzip.is_empty());
+        let mut entry = BytesMut::with_capacity(HEADER_BYTES + self.body.len() + gzip.map_or(0, Bytes::len));
+        entry.put_u8(VERSION);
+        entry.put_u8(if self.is_negative { IS_NEGATIVE } else { 0 } | gzip.map_or(0, |_| HAS_GZIP));
+        entry.put_u64(self.computed_at_ms);
+        entry.put_u32(self.cost_us);
+        entry.put_slice(self.marks?.as_flattened());
+        entry.put_slice(&self.fingerprint.0);
+        entry.put_u32(u32::try_from(self.body.len()).ok()?);
+        entry.put_slice(&self.body);
+        entry.put_slice(gzip.unwrap_or(&Bytes::new()));
+        Some(entry.into())
+    }
+
+    /// What `encode` has written; None for anything else. The bodies are not copied.
+    pub(super) fn decode(entry: Vec<u8>) -> Option<Self> {
+        let entry = Bytes::from(entry);
+        let header: &[u8; HEADER_BYTES] = entry.first_chunk()?;
+        let (version, flags) = (header[0], header[1]);
+        let length = usize::try_from(u32::from_be_bytes(*header.last_chunk()?)).ok()?;
+        let body_end = HEADER_BYTES.checked_add(length)?;
+        if version != VERSION || entry.len() < body_end || (flags & HAS_GZIP == 0) != (entry.len() == body_end) {
+            return None;
+        }
+        let gzip = if flags & HAS_GZIP == 0 { OnceLock::new() } else { OnceLock::from(entry.slice(body_end..)) };
+        Some(Self {
+            body: entry.slice(HEADER_BYTES..body_end),
+            gzip,
+            fingerprint: Fingerprint(*header[46..].first_chunk()?),
+            is_negative: flags & IS_NEGATIVE != 0,
+            computed_at_ms: u64::from_be_bytes(*header[2..].first_chunk()?),
+            cost_us: u32::from_be_bytes(*header[10..].first_chunk()?),
+            marks: Some([*header[14..].first_chunk()?, *header[30..].first_chunk()?]),
+            prepared: Prepared::default(),
+        })
+    }
+
+    /// What it takes of memory, roughly.
+    pub(super) fn weight(&self) -> u64 {
+        // Twice the bodies at most, and what the response headers take.
+        2048 + self.body.len() as u64 + self.gzip.get().map_or(0, Bytes::len) as u64
+    }
+}
+
+/// The time in milliseconds. All servers must agree on it within a fraction of a policy's time.
+pub(super) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, millis)
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn gzip(body: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 3), Compression::fast());
+    // Writing to memory cannot fail; if it did, nothing would be sent compressed.
+    encoder.write_all(body).and_then(|()| encoder.finish()).map_or_else(|_| Bytes::new(), Bytes::from)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::cache::policy::{LISTS, Level};
+
+    fn any_entry() -> impl Strategy<Value = Entry> {
+        (
+            proptest::collection::vec(any::<u8>(), 0..3000),
+            any::<bool>(),
+            any::<u32>(),
+            any::<[Mark; 2]>(),
+            any::<bool>(),
+        )
+            .prop_map(|(body, is_negative, cost_us, marks, compress)| {
+                let cost = Duration::from_micros(u64::from(cost_us));
+                let entry = Entry::made(body.into(), is_negative, cost, Some(marks));
+                if compress {
+                    entry.gzip();
+                }
+                entry
+            })
+    }
 
     proptest! {
         #[test]
-        fn a_body_comes_back_under_its_own_generation_only(
-            body: Vec<u8>,
-            made in proptest::collection::vec(any::<u8>(), 0..20),
-            now in proptest::collection::vec(any::<u8>(), 0..20),
-        ) {
-            let entry = Bytes::from(encode(&made, &body));
-            prop_assert_eq!(decode(&entry, &made), Some(Bytes::from(body)));
-            prop_assert_eq!(decode(&entry, &now).is_some(), made == now);
+        fn an_entry_survives_being_written_and_read(entry in any_entry()) {
+            let read = Entry::decode(entry.encode().unwrap()).unwrap();
+            prop_assert_eq!(read.body(), entry.body());
+            prop_assert_eq!(read.fingerprint(), entry.fingerprint());
+            prop_assert_eq!(
+                (read.is_negative, read.computed_at_ms, read.cost_us, read.marks),
+                (entry.is_negative, entry.computed_at_ms, entry.cost_us, entry.marks)
+            );
+            prop_assert_eq!(read.gzip.get(), entry.gzip.get().filter(|gzip| !gzip.is_empty()));
         }
 
         #[test]
-        fn any_bytes_are_refused_or_read(entry: Vec<u8>, generation: Vec<u8>) {
-            let _ = decode(&Bytes::from(entry), &generation);
+        fn what_was_cut_off_is_not_read(entry in any_entry(), cut in any::<prop::sample::Index>()) {
+            let whole = entry.encode().unwrap();
+            let cut = cut.index(whole.len());
+            if let Some(read) = Entry::decode(whole[..cut].to_vec()) {
+                // Only the compressed form can be cut without being noticed here, and Redis does not cut.
+                prop_assert!(entry.gzip.get().is_some() && read.body() == entry.body());
+            }
         }
+
+        #[test]
+        fn any_bytes_are_refused_or_read(mut entry: Vec<u8>) {
+            if let Some(version) = entry.first_mut() {
+                *version = VERSION;
+            }
+            let _ = Entry::decode(entry);
+        }
+
+        #[test]
+        fn only_the_very_marks_keep_it_alive(entry in any_entry(), other: [Option<Mark>; 2]) {
+            let made_under = entry.marks.unwrap();
+            prop_assert!(entry.is_under(&made_under.map(Some)));
+            prop_assert!(!entry.is_under(&[Some(made_under[0]), None]));
+            prop_assert!(!entry.is_under(&[None, Some(made_under[1])]));
+            prop_assert_eq!(entry.is_under(&other), made_under.map(Some) == other);
+        }
+
+        #[test]
+        fn compressed_it_is_the_same(body in "\\PC{0,3000}") {
+            let entry = Entry::of(Bytes::from(body.clone()));
+            prop_assert_eq!(entry.gzip().is_some(), body.len() >= GZIP_BYTES_MIN);
+            if let Some(gzip) = entry.gzip() {
+                let mut text = String::new();
+                flate2::read::GzDecoder::new(&gzip[..]).read_to_string(&mut text).unwrap();
+                prop_assert_eq!(text, body);
+            }
+        }
+    }
+
+    #[test]
+    fn without_marks_it_is_never_kept_and_never_alive() {
+        let entry = Entry::of(Bytes::from_static(b"text"));
+        assert!(entry.encode().is_none());
+        assert!(!entry.is_under(&[None, None]));
+    }
+
+    #[test]
+    fn fresh_then_early_then_stale_then_too_old() {
+        let entry = Entry::made(Bytes::new(), false, Duration::from_millis(100), None);
+        let at = |age_ms: u64, chance: f64| entry.freshness(&LISTS, entry.computed_at_ms + age_ms, || chance);
+        let (ttl_ms, grace_ms) = (60_000, 30_000);
+        assert_eq!(at(0, 0.5), Freshness::Fresh);
+        // -ln(0.5) times 100 ms is 69 ms.
+        assert_eq!(at(ttl_ms - 70, 0.5), Freshness::Fresh);
+        assert_eq!(at(ttl_ms - 69, 0.5), Freshness::Early);
+        assert_eq!(at(ttl_ms - 1, 1.0), Freshness::Fresh);
+        assert_eq!(at(ttl_ms, 1.0), Freshness::Stale);
+        assert_eq!(at(ttl_ms + grace_ms - 1, 1.0), Freshness::Stale);
+        assert_eq!(at(ttl_ms + grace_ms, 1.0), Freshness::TooOld);
+        assert_eq!(entry.lifetime_ms(&LISTS), ttl_ms + grace_ms);
+        // A clock that runs behind the one of the server that made it.
+        assert_eq!(entry.freshness(&LISTS, entry.computed_at_ms - 5000, || 0.5), Freshness::Fresh);
+    }
+
+    #[test]
+    fn what_is_not_there_has_no_grace() {
+        let policy = Policy {
+            level: Level::View,
+            ttl: Duration::from_secs(60),
+            grace: Duration::from_secs(30),
+            negative_ttl: Duration::from_secs(10),
+        };
+        let entry = Entry::made(Bytes::new(), true, Duration::ZERO, None);
+        assert_eq!(entry.freshness(&policy, entry.computed_at_ms + 9_999, || 1.0), Freshness::Fresh);
+        assert_eq!(entry.freshness(&policy, entry.computed_at_ms + 10_000, || 1.0), Freshness::TooOld);
+        assert_eq!(entry.lifetime_ms(&policy), 10_000);
     }
 }

@@ -1,32 +1,141 @@
-//! Keys: made from typed values only, never from the text of an address, so that two different things cannot share one.
+//! Keys and tags: made from typed values only, never from the text of an address, so that two different things cannot share one.
+
+use std::fmt;
+use std::str::FromStr;
 
 use crate::cursor::Cursor;
 
-/// Changes when what is kept under a key changes its meaning, so that a new version never reads what an old one has kept.
-const VERSION: &str = "v1";
-
-/// What an entry is about.
+/// What an entry is about. Everything that the entry depends on is in here: whoever makes it is given nothing else of a request.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Key {
     /// The page of the list of posts that begins at this cursor.
     PostList(Cursor),
-    /// The fragment with the recent comments of a post.
+    /// The page of the posts of an author.
+    AuthorPage(i64, Cursor),
+    /// The page of the posts that carry a tag.
+    TagPage(TagName, Cursor),
+    /// The feed of the newest posts.
+    Feed,
+    /// The text of a post, rendered.
+    Article(i64),
+    /// The recent comments of a post, rendered.
     RecentComments(i64),
     /// The number of comments of a post.
     CommentCount(i64),
-    /// The generation that everything about a post depends on.
-    PostGeneration(i64),
+}
+
+/// What is forgotten together. A bump of a tag makes every entry under it worthless.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Tag {
+    /// Everything that shows the newest posts.
+    PostList,
+    /// Everything on the page of a post.
+    Post(i64),
+    /// The pages of an author.
+    Author(i64),
+    /// The pages of a tag of posts, by the tag's id.
+    ///
+    /// Readers ask for these pages by the tag's name, and writers know its id. So that neither has to look up the other, all of these
+    /// share one mark: a new post makes the pages of every tag anew, as it does the front page.
+    Tag(i64),
+    /// Every page, fragment and value that was made from the database.
+    All,
 }
 
 impl Key {
-    /// The key as Redis sees it. Each kind has its own word, and the values are numbers: no value can look like a separator.
-    pub fn text(&self, prefix: &str) -> String {
-        match self {
-            Self::PostList(cursor) => format!("{prefix}:{VERSION}:post-list:{cursor}"),
-            Self::RecentComments(post_id) => format!("{prefix}:{VERSION}:recent-comments:{post_id}"),
-            Self::CommentCount(post_id) => format!("{prefix}:{VERSION}:comment-count:{post_id}"),
-            Self::PostGeneration(post_id) => format!("{prefix}:{VERSION}:post-generation:{post_id}"),
+    /// The tag that an entry under this key depends on, besides [`Tag::All`]. It follows from the key, so that one round trip can ask
+    /// for an entry and for the marks that it must have been made under.
+    pub fn tag(&self) -> Tag {
+        match *self {
+            Self::PostList(_) | Self::Feed => Tag::PostList,
+            Self::AuthorPage(author_id, _) => Tag::Author(author_id),
+            Self::TagPage(..) => ANY_TAG,
+            Self::Article(post_id) | Self::RecentComments(post_id) | Self::CommentCount(post_id) => Tag::Post(post_id),
         }
+    }
+}
+
+/// What stands for [`Tag::Tag`] of every id.
+const ANY_TAG: Tag = Tag::Tag(0);
+
+impl Tag {
+    /// The tag whose mark this one shares.
+    pub(super) fn shared(self) -> Self {
+        if matches!(self, Self::Tag(_)) { ANY_TAG } else { self }
+    }
+}
+
+impl fmt::Display for Key {
+    /// Each kind has its own word, and no value can look like a separator.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PostList(cursor) => write!(formatter, "post-list:{cursor}"),
+            Self::AuthorPage(author_id, cursor) => write!(formatter, "author-page:{author_id}:{cursor}"),
+            Self::TagPage(name, cursor) => write!(formatter, "tag-page:{name}:{cursor}"),
+            Self::Feed => write!(formatter, "feed"),
+            Self::Article(post_id) => write!(formatter, "article:{post_id}"),
+            Self::RecentComments(post_id) => write!(formatter, "recent-comments:{post_id}"),
+            Self::CommentCount(post_id) => write!(formatter, "comment-count:{post_id}"),
+        }
+    }
+}
+
+impl fmt::Display for Tag {
+    /// The same words as in the notifications of the database (see `migrations/`).
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PostList => write!(formatter, "post-list"),
+            Self::Post(post_id) => write!(formatter, "post:{post_id}"),
+            Self::Author(author_id) => write!(formatter, "author:{author_id}"),
+            Self::Tag(tag_id) => write!(formatter, "tag:{tag_id}"),
+            Self::All => write!(formatter, "all"),
+        }
+    }
+}
+
+impl FromStr for Tag {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.split_once(':') {
+            None if text == "post-list" => Ok(Self::PostList),
+            None if text == "all" => Ok(Self::All),
+            Some(("post", id)) => id.parse().map(Self::Post).map_err(|_| ()),
+            Some(("author", id)) => id.parse().map(Self::Author).map_err(|_| ()),
+            Some(("tag", id)) => id.parse().map(Self::Tag).map_err(|_| ()),
+            _ => Err(()),
+        }
+    }
+}
+
+/// The name of a tag of posts, in the one form that the schema accepts: lower case, digits and single hyphens, at most 40 of them.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct TagName {
+    bytes: [u8; 40],
+    length: u8,
+}
+
+impl TagName {
+    /// None if no tag can have this name, so that nothing needs to be asked or kept for it.
+    pub fn new(name: &str) -> Option<Self> {
+        let is_word = |word: &str| {
+            !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        };
+        let mut bytes = [0; 40];
+        bytes.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
+        let length = u8::try_from(name.len()).ok()?;
+        name.split('-').all(is_word).then_some(Self { bytes, length })
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for TagName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
     }
 }
 
@@ -37,23 +146,69 @@ mod tests {
 
     use super::*;
 
+    fn any_cursor() -> impl Strategy<Value = Cursor> {
+        (0..12_i64, any_number())
+            .prop_map(|(time, id)| Cursor::after(DateTime::from_timestamp_micros(time).unwrap(), id))
+    }
+
+    // Few numbers and names, so that equal ones meet.
+    fn any_number() -> impl Strategy<Value = i64> {
+        prop_oneof![-3..12_i64, any::<i64>()]
+    }
+
+    fn any_name() -> impl Strategy<Value = TagName> {
+        prop_oneof!["[a-c0-2]{1,3}", "[a-z0-9]{1,5}(-[a-z0-9]{1,5}){0,5}"].prop_map(|name| TagName::new(&name).unwrap())
+    }
+
     fn any_key() -> impl Strategy<Value = Key> {
-        // Few numbers, so that equal ones meet.
-        let number = prop_oneof![-3..12_i64, any::<i64>()];
-        let cursor = (0..12_i64, number.clone())
-            .prop_map(|(time, id)| Cursor::after(DateTime::from_timestamp_micros(time).unwrap(), id));
         prop_oneof![
-            cursor.prop_map(Key::PostList),
-            number.clone().prop_map(Key::RecentComments),
-            number.clone().prop_map(Key::CommentCount),
-            number.prop_map(Key::PostGeneration),
+            any_cursor().prop_map(Key::PostList),
+            (any_number(), any_cursor()).prop_map(|(id, cursor)| Key::AuthorPage(id, cursor)),
+            (any_name(), any_cursor()).prop_map(|(name, cursor)| Key::TagPage(name, cursor)),
+            Just(Key::Feed),
+            any_number().prop_map(Key::Article),
+            any_number().prop_map(Key::RecentComments),
+            any_number().prop_map(Key::CommentCount),
+        ]
+    }
+
+    fn any_tag() -> impl Strategy<Value = Tag> {
+        prop_oneof![
+            Just(Tag::PostList),
+            any_number().prop_map(Tag::Post),
+            any_number().prop_map(Tag::Author),
+            any_number().prop_map(Tag::Tag),
+            Just(Tag::All),
         ]
     }
 
     proptest! {
         #[test]
         fn different_things_have_different_keys(one in any_key(), other in any_key()) {
-            prop_assert_eq!(one == other, one.text("blog") == other.text("blog"));
+            prop_assert_eq!(one == other, one.to_string() == other.to_string());
+        }
+
+        #[test]
+        fn a_tag_survives_being_written_and_read(one in any_tag(), other in any_tag()) {
+            prop_assert_eq!(one.to_string().parse(), Ok(one));
+            prop_assert_eq!(one == other, one.to_string() == other.to_string());
+        }
+
+        #[test]
+        fn any_text_is_refused_or_is_the_name(text in "\\PC{0,45}|[a-z0-9-]{0,45}") {
+            if let Some(name) = TagName::new(&text) {
+                prop_assert_eq!(name.as_str(), text);
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_the_schema() {
+        for name in ["a", "0", "a-b", "query-planner", &"x".repeat(40)] {
+            assert!(TagName::new(name).is_some(), "`{name}` was refused");
+        }
+        for name in ["", "-", "a-", "-a", "a--b", "A", "a b", "ä", "a\0", &"x".repeat(41)] {
+            assert!(TagName::new(name).is_none(), "`{name}` was accepted");
         }
     }
 }

@@ -1,167 +1,508 @@
-//! The cache: whole pages, fragments of pages, and values, in Redis. It knows nothing of SQL or HTML: it keeps bytes under keys.
+//! The cache: whole pages, fragments of pages, and values, in Redis and in the memory of the server. It knows nothing of SQL or HTML: it
+//! keeps bytes under keys.
 //!
 //! Every level can be switched off, and every failure of Redis means that the page is made as if there were no cache.
 //!
-//! **Invalidation.** What belongs to a post is kept together with the post's *generation*, a random mark in Redis. A reader fetches
-//! entries and mark in one `MGET`, before it asks the database; an entry counts only while its mark is the current one. Who adds a
-//! comment sets a new mark after the commit. So a slow reader that read the old comments and stores them after the invalidation
-//! stores something already dead. The mark outlives every entry that was kept without it or under an older one (see
-//! [`GENERATION_LIFETIME`]); only a Redis that evicts the mark early, under memory pressure, leaves the lifetime of the entries as
-//! the bound.
+//! # Layout
+//!
+//! - [`key`]: what entries are about, and the tags under which they are forgotten together.
+//! - [`policy`]: what is kept, and for how long.
+//! - [`entry`]: what an entry holds, and whether it may be shown.
+//! - [`store`]: Redis; [`breaker`]: when to leave it alone.
+//! - [`local`]: the first level, in memory.
+//! - [`flight`]: one makes it, the others wait.
+//! - [`feed`]: what is heard from PostgreSQL and from other servers, and bumps that have to be tried again.
+//! - [`values`]: the plain interface, `get` and `set` and the like.
+//! - [`counters`]: numbers for whoever watches.
+//!
+//! # Why nothing that was invalidated is shown
+//!
+//! Every entry belongs to a tag, and every tag has a *mark* in Redis, a random number. A reader fetches entry and marks in one `MGET`,
+//! before it asks the database; the entry counts only while the marks are those that it was made under. Who writes gives the tag a new
+//! mark after the commit and before it answers.
+//!
+//! - A reader that took the old mark may have read old rows. What it stores is dead as soon as the mark is new, which is before the
+//!   writer was answered.
+//! - A reader that took the new mark asks the database after the commit, and sees what was written.
+//! - A mark that Redis has lost is never equal to anything, and the new one is random, so nothing comes back to life.
+//!
+//! An entry whose *time* has run out may be shown for its grace; one whose *mark* has changed never is.
 
+mod breaker;
+mod counters;
 mod entry;
+mod feed;
+mod flight;
 mod key;
+mod local;
 mod policy;
+mod store;
+mod values;
 
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
 use bytes::Bytes;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::io::tcp::TcpSettings;
-use redis::{Client, IntoConnectionInfo};
+use sqlx::postgres::PgConnectOptions;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::AbortHandle;
 
-pub use key::Key;
-pub use policy::{COMMENT_COUNT, Level, Outcome, POST_LIST, Policy, RECENT_COMMENTS, status_header};
+pub use breaker::BreakerState;
+use counters::{Count, Event};
+pub use counters::{Counters, Family};
+pub use entry::{Entry, Fingerprint};
+use entry::{Freshness, Marks, now_ms};
+use flight::{Boarding, Flights, Landing};
+pub use key::{Key, Tag, TagName};
+use local::{Heard, Kept, Local, Stamp};
+pub use policy::{ARTICLE, COMMENT_COUNT, FEED, LISTS, Level, Outcome, Policy, RECENT_COMMENTS};
+use store::Store;
+pub use values::{DEFAULT_TIMEOUT, Unavailable, Values};
 
 use crate::config::CacheConfig;
 use crate::error::AppError;
 
-/// The longest that a request waits for Redis. A cache that answers more slowly than the database is none.
-const COMMAND_TIMEOUT: Duration = Duration::from_millis(50);
+/// How long one who lost the lease waits for the one who has it, before it makes the entry itself.
+const WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// The longest that connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(250);
-
-/// How long a generation lives: longer than any entry of a post (300 s), plus the longest request (600 s), so that no entry from before
-/// the mark is left when the mark goes.
-const GENERATION_LIFETIME: Duration = Duration::from_secs(1000);
+/// How long a server waits at its start until it hears of what others change.
+const START_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The cache of one server.
 #[derive(Clone)]
-pub struct Cache {
-    /// None when every level is off: then Redis is never spoken to.
-    connection: Option<ConnectionManager>,
+pub struct Cache(Arc<Inner>);
+
+struct Inner {
     config: CacheConfig,
+    /// None when every level is off: then Redis is never spoken to.
+    store: Option<Store>,
+    local: Option<Local>,
+    heard: Heard,
+    flights: Arc<Flights<Flight, Landed>>,
+    /// One permit per connection to the database, so that a Redis that is away does not become a database that is overrun.
+    computing: Semaphore,
+    unsent: feed::Unsent,
+    counters: Counters,
+    /// The tasks that hear of what others change. They end with the cache.
+    listeners: OnceLock<Vec<AbortHandle>>,
 }
 
-/// What one `MGET` found: the entries of one page and their generation, as they were before the database was asked.
-pub struct Lookup {
-    /// None if Redis did not answer, or needed not be asked.
-    found: Option<Vec<Option<Bytes>>>,
-    generation: Vec<u8>,
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.listeners.get().into_iter().flatten().for_each(AbortHandle::abort);
+    }
 }
+
+/// What was found of one thing that is wanted, before the database was asked.
+pub struct Probe {
+    policy: &'static Policy,
+    key: Key,
+    stamp: Stamp,
+    state: State,
+}
+
+enum State {
+    /// The level is off.
+    Off,
+    /// An entry that may be shown.
+    Alive(Arc<Entry>, Freshness),
+    /// Nothing that may be shown. None if Redis did not answer.
+    Dead(Option<Marks>),
+}
+
+/// What was found or made.
+#[derive(Debug)]
+pub struct Found {
+    /// The entry.
+    pub entry: Arc<Entry>,
+    /// The level that it is kept on.
+    pub level: Level,
+    /// What the cache did.
+    pub outcome: Outcome,
+}
+
+/// What is in flight: a thing, as it is under these marks. Who has seen a newer mark must not be given what was begun under an older one.
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+struct Flight {
+    key: Key,
+    marks: Option<Marks>,
+    stamp: Stamp,
+    /// If an entry is shown meanwhile, the one that is to be made anew: when it was made.
+    refreshed: Option<u64>,
+}
+
+/// What comes of a flight. None if another server is at it and nobody here waits.
+type Landed = Result<Option<(Arc<Entry>, Outcome)>, Arc<AppError>>;
 
 impl Cache {
-    /// Prepares the connection, without connecting yet: a server serves while Redis is away. Must be called inside the runtime.
-    pub fn connect(config: CacheConfig) -> anyhow::Result<Self> {
-        let any = config.view || config.fragment || config.value;
-        let connection = match &config.redis_url {
-            Some(redis_url) if any => Some(connection_manager(redis_url)?),
-            _ => None,
-        };
-        Ok(Self { connection, config })
-    }
-
-    /// Looks up the entries of a page in one round trip. What is switched off is not asked for. `generation` is the key of the mark that
-    /// the entries depend on, if they depend on one.
-    pub async fn look_up(&self, generation: Option<Key>, entries: &[(Policy, Key)]) -> Lookup {
-        let nothing = Lookup { found: None, generation: Vec::new() };
-        let asked: Vec<&Key> =
-            entries.iter().filter(|(policy, _)| self.is_on(policy.level)).map(|(_, key)| key).collect();
-        if asked.is_empty() {
-            return nothing;
-        }
-        let mut command = redis::cmd("MGET");
-        for key in asked.into_iter().chain(&generation) {
-            command.arg(key.text(&self.config.prefix));
-        }
-        let Some(mut answers) = self.send::<Vec<Option<Vec<u8>>>>(&command).await else { return nothing };
-        let generation = generation.and_then(|_| answers.pop().flatten()).unwrap_or_default();
-        let mut answers = answers.into_iter();
-        // One place per entry, so that an index means the same whatever is switched off.
-        let found = entries.iter().map(|(policy, _)| {
-            let answer = if self.is_on(policy.level) { answers.next().flatten() } else { None };
-            answer.map(Bytes::from)
-        });
-        Lookup { found: Some(found.collect()), generation }
-    }
-
-    /// Takes entry `index` of a look-up, or computes and keeps it. What a hit saves must happen inside `compute`, queries included.
-    pub async fn get_or(
-        &self,
-        lookup: &Lookup,
-        index: usize,
-        (policy, key): (Policy, Key),
-        compute: impl AsyncFnOnce() -> Result<Bytes, AppError>,
-    ) -> Result<(Bytes, Outcome), AppError> {
-        let Some(found) = lookup.found.as_ref().filter(|_| self.is_on(policy.level)) else {
-            return Ok((compute().await?, Outcome::Bypass));
-        };
-        let entry = found.get(index).and_then(Option::as_ref);
-        if let Some(body) = entry.and_then(|entry| entry::decode(entry, &lookup.generation)) {
-            return Ok((body, Outcome::Hit));
-        }
-        let body = compute().await?;
-        let mut command = redis::cmd("SET");
-        command.arg(key.text(&self.config.prefix)).arg(entry::encode(&lookup.generation, &body));
-        command.arg("PX").arg(milliseconds(policy.lifetime));
-        let stored = self.send::<()>(&command).await.is_some();
-        Ok((body, Outcome::Miss { stored }))
-    }
-
-    /// Makes every entry that depends on this generation worthless. Call after the commit of what made it so.
+    /// Prepares the cache. Neither Redis nor the database need be there yet. Waits for at most a second for the database to tell what it
+    /// changes, so that a server that is ready also listens.
     ///
-    /// If Redis does not answer, the entries live on for what is left of their lifetime; that is logged.
-    pub async fn invalidate(&self, generation: Key) {
-        let mark: [u8; 16] = rand::random();
-        let mut command = redis::cmd("SET");
-        command.arg(generation.text(&self.config.prefix)).arg(&mark[..]);
-        command.arg("PX").arg(milliseconds(GENERATION_LIFETIME));
-        if self.connection.is_some() && self.send::<()>(&command).await.is_none() {
-            tracing::warn!(key = generation.text(&self.config.prefix), "an invalidation did not reach Redis");
+    /// `connections` is how many connections to the database requests have.
+    pub async fn connect(config: &CacheConfig, database: PgConnectOptions, connections: u32) -> anyhow::Result<Self> {
+        let is_used = config.view || config.fragment || config.value;
+        let redis_url = config.redis_url.as_deref().filter(|_| is_used);
+        let store = redis_url.map(|redis_url| Store::new(redis_url, &config.prefix)).transpose()?;
+        let local = Local::new(config.local, config.local_mib).filter(|_| is_used);
+        let subscriber = redis_url.filter(|_| local.as_ref().is_some_and(Local::is_fast));
+        let subscriber = subscriber.map(store::subscriber).transpose()?;
+        let channel = store.as_ref().map(Store::channel);
+        let cache = Self(Arc::new(Inner {
+            config: config.clone(),
+            store,
+            local,
+            heard: Heard::new(),
+            flights: Flights::new(),
+            computing: Semaphore::new(connections as usize),
+            unsent: feed::Unsent::default(),
+            counters: Counters::default(),
+            listeners: OnceLock::new(),
+        }));
+        let (database_started, database_start) = oneshot::channel();
+        let (redis_started, redis_start) = oneshot::channel();
+        let mut listeners = Vec::new();
+        if is_used {
+            let listening = feed::listen_to_database(Arc::downgrade(&cache.0), database, database_started);
+            listeners.push(tokio::spawn(listening).abort_handle());
+        }
+        if let (Some(client), Some(channel)) = (subscriber, channel) {
+            let listening = feed::listen_to_redis(Arc::downgrade(&cache.0), client, channel, redis_started);
+            listeners.push(tokio::spawn(listening).abort_handle());
+        }
+        let _ = cache.0.listeners.set(listeners);
+        // Whoever does not listen drops its sender, and is not waited for.
+        let both = async { (database_start.await, redis_start.await) };
+        let _ = tokio::time::timeout(START_TIMEOUT, both).await;
+        Ok(cache)
+    }
+
+    /// The numbers that it counts.
+    pub fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    /// Whether Redis is asked; None if there is none.
+    pub fn breaker_state(&self) -> Option<BreakerState> {
+        self.0.store.as_ref().map(Store::breaker_state)
+    }
+
+    /// The plain interface: `get`, `set` and the like, for what is not a page.
+    pub fn values(&self) -> Values<'_> {
+        Values::new(self.0.store.as_ref().map(|store| (store, &self.0.counters)))
+    }
+
+    /// Takes an entry, or makes it and keeps it. What a hit saves must happen inside `make`, queries included. `make` must not ask the
+    /// cache for anything itself: as many entries as there are connections to the database are made at once, and each would wait for
+    /// the other.
+    ///
+    /// `make` is given nothing: what it makes must depend on the key alone, because others will be shown it. If it fails because there
+    /// is no such thing, that is kept too, for a short time.
+    pub async fn get_or_make<F, M>(&self, policy: &'static Policy, key: Key, make: F) -> Result<Found, AppError>
+    where
+        F: FnOnce() -> M + Send + 'static,
+        M: Future<Output = Result<Bytes, AppError>> + Send + 'static,
+    {
+        let (mut probe, kept) = self.0.probe(policy, key);
+        if matches!(probe.state, State::Dead(_)) {
+            [probe] = self.0.ask([(probe, kept)]).await;
+        }
+        self.resolve(probe, make).await
+    }
+
+    /// Looks up everything that a page is put together from, in at most one round trip. What is switched off is not asked for.
+    pub async fn look_up<const N: usize>(&self, wanted: [(&'static Policy, Key); N]) -> [Probe; N] {
+        let probes = wanted.map(|(policy, key)| self.0.probe(policy, key));
+        if probes.iter().any(|(probe, _)| matches!(probe.state, State::Dead(_))) {
+            self.0.ask(probes).await
+        } else {
+            probes.map(|(probe, _)| probe)
         }
     }
 
+    /// Takes what was looked up, or makes it and keeps it: see [`Self::get_or_make`].
+    pub async fn resolve<F, M>(&self, probe: Probe, make: F) -> Result<Found, AppError>
+    where
+        F: FnOnce() -> M + Send + 'static,
+        M: Future<Output = Result<Bytes, AppError>> + Send + 'static,
+    {
+        let Probe { policy, key, stamp, state } = probe;
+        let level = policy.level;
+        let (entry, outcome) = match state {
+            State::Off => {
+                self.0.counters.read(level, Event::Bypass);
+                (Arc::new(Entry::of(make().await?)), Outcome::Bypass)
+            }
+            State::Alive(entry, freshness) => {
+                self.0.counters.read(level, Event::Hit);
+                if freshness != Freshness::Fresh {
+                    let is_stale = freshness == Freshness::Stale;
+                    self.0.counters.read(level, if is_stale { Event::Stale } else { Event::Early });
+                    let flight = Flight { key, marks: None, stamp, refreshed: Some(entry.computed_at_ms()) };
+                    if let Boarding::Leader(landing, _) = self.0.flights.board(flight) {
+                        self.take_off(policy, flight, landing, make);
+                    }
+                }
+                let ttl_s = entry.ttl_s(policy);
+                (entry, Outcome::Hit { ttl_s })
+            }
+            State::Dead(marks) => {
+                self.0.counters.read(level, if marks.is_some() { Event::Miss } else { Event::Bypass });
+                let flight = Flight { key, marks, stamp, refreshed: None };
+                let (waiting, is_leader) = match self.0.flights.board(flight) {
+                    Boarding::Leader(landing, waiting) => {
+                        self.take_off(policy, flight, landing, make);
+                        (waiting, true)
+                    }
+                    Boarding::Follower(waiting) => {
+                        self.0.counters.read(level, Event::Coalesced);
+                        (waiting, false)
+                    }
+                };
+                let landed = waiting.wait().await.ok_or_else(|| anyhow::anyhow!("making `{key}` panicked"))?;
+                let (entry, outcome) =
+                    landed.map_err(AppError::Shared)?.ok_or_else(|| anyhow::anyhow!("nobody made `{key}`"))?;
+                let outcome = match outcome {
+                    Outcome::Miss { stored, .. } if !is_leader => Outcome::Miss { stored, collapsed: true },
+                    outcome => outcome,
+                };
+                (entry, outcome)
+            }
+        };
+        if entry.is_negative() {
+            self.0.counters.read(level, Event::Negative);
+            return Err(AppError::NotFound(String::from_utf8_lossy(entry.body()).into_owned()));
+        }
+        Ok(Found { entry, level, outcome })
+    }
+
+    /// Makes every entry under these tags worthless. Call after the commit of what made it so, and before answering.
+    ///
+    /// If Redis does not answer, it is tried again until it does; meanwhile this server takes nothing under these tags from Redis,
+    /// while another one may still show what is old, for what is left of its time.
+    pub async fn invalidate(&self, tags: &[Tag]) {
+        if self.0.store.is_none() || tags.is_empty() {
+            return;
+        }
+        let (cache, tags) = (self.clone(), tags.to_vec());
+        // In a task of its own, so that a client who leaves does not leave what is old behind.
+        let _ = tokio::spawn(async move { cache.bump(&tags).await }).await;
+    }
+
+    /// Forgets everything, the plain values included. Nothing is deleted: what is there is no longer found, and ends by itself. What
+    /// others keep in the same Redis stays.
+    pub async fn clear(&self) {
+        self.values().clear().await.ok();
+        self.invalidate(&[Tag::All]).await;
+    }
+
+    async fn bump(&self, tags: &[Tag]) {
+        let Inner { store: Some(store), heard, counters, .. } = &*self.0 else { return };
+        let mut unique: Vec<Tag> = Vec::with_capacity(tags.len());
+        for tag in tags.iter().map(|tag| tag.shared()) {
+            if !unique.contains(&tag) {
+                unique.push(tag);
+            }
+        }
+        let tags = &unique[..];
+        // Before, for the case that Redis takes its time; after, because a reader in between has still found the old mark.
+        tags.iter().for_each(|tag| heard.bumped(*tag));
+        // What waits to be sent again is sent in order, and nobody waits for a Redis that is known to be away.
+        let is_sent = !self.0.unsent.is_any() && store.bump(counters, tags).await;
+        counters.add(Count::Bump, tags.len());
+        if !is_sent {
+            counters.add(Count::BumpFailed, tags.len());
+            if self.0.unsent.add(tags) {
+                tracing::warn!(?tags, "an invalidation did not reach Redis and will be tried again");
+                feed::send_again(Arc::clone(&self.0));
+            }
+        }
+        tags.iter().for_each(|tag| heard.bumped(*tag));
+    }
+
+    /// Begins to make an entry, in a task of its own, so that a client who leaves does not take the work of all who wait with it.
+    fn take_off<F, M>(&self, policy: &'static Policy, flight: Flight, landing: Landing<Flight, Landed>, make: F)
+    where
+        F: FnOnce() -> M + Send + 'static,
+        M: Future<Output = Result<Bytes, AppError>> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.0);
+        let flying = async move { landing.land(inner.fly(policy, flight, make).await.map_err(Arc::new)) };
+        tokio::spawn(crate::telemetry::in_this_request(flying));
+    }
+}
+
+impl Inner {
     fn is_on(&self, level: Level) -> bool {
-        match level {
+        let is_on = match level {
             Level::View => self.config.view,
             Level::Fragment => self.config.fragment,
             Level::Value => self.config.value,
+        };
+        is_on && self.store.is_some()
+    }
+
+    /// What can be said without asking Redis.
+    fn probe(&self, policy: &'static Policy, key: Key) -> (Probe, Option<Arc<Kept>>) {
+        let tag = key.tag();
+        let probe = |state| Probe { policy, key, stamp: self.heard.stamp(tag), state };
+        if !self.is_on(policy.level) {
+            return (probe(State::Off), None);
+        }
+        let Some((local, kept)) = self.local.as_ref().and_then(|local| Some((local, local.get(&key)?))) else {
+            return (probe(State::Dead(None)), None);
+        };
+        if local.trusts(&kept, &self.heard, tag) {
+            let freshness = freshness(&kept.entry, policy);
+            if freshness != Freshness::TooOld {
+                self.counters.read(policy.level, Event::Local);
+                return (probe(State::Alive(Arc::clone(&kept.entry), freshness)), None);
+            }
+        }
+        (probe(State::Dead(None)), Some(kept))
+    }
+
+    /// Asks Redis, in one round trip, for all that is not known yet: for the entries that are not in memory, and for the marks of all.
+    async fn ask<const N: usize>(&self, probes: [(Probe, Option<Arc<Kept>>); N]) -> [Probe; N] {
+        let is_open = |probe: &Probe| matches!(probe.state, State::Dead(_));
+        let mut tags: Vec<Tag> = Vec::with_capacity(N + 1);
+        for (probe, _) in probes.iter().filter(|(probe, _)| is_open(probe)) {
+            if !tags.contains(&probe.key.tag()) {
+                tags.push(probe.key.tag());
+            }
+        }
+        tags.push(Tag::All);
+        let fetched =
+            probes.iter().filter(|(probe, kept)| is_open(probe) && kept.is_none()).map(|(probe, _)| probe.key);
+        let store = self.store.as_ref().filter(|_| !self.unsent.has_any(&tags));
+        let answers = match store {
+            Some(store) => store.read(&self.counters, fetched, tags.iter().copied()).await,
+            None => None,
+        };
+        let Some(mut answers) = answers else { return probes.map(|(probe, _)| probe) };
+        let marks = answers.split_off(answers.len().saturating_sub(tags.len()));
+        let marks: Vec<_> = marks.into_iter().map(|mark| mark.and_then(|mark| mark.try_into().ok())).collect();
+        let mut answers = answers.into_iter();
+        probes.map(|(probe, kept)| {
+            if !is_open(&probe) {
+                return probe;
+            }
+            let place = tags.iter().position(|tag| *tag == probe.key.tag());
+            let marks = [place.and_then(|place| marks[place]), marks.last().copied().flatten()];
+            let entry = match kept {
+                Some(kept) => Some(Arc::clone(&kept.entry)),
+                None => answers.next().flatten().and_then(Entry::decode).map(Arc::new),
+            };
+            let state = self.judge(&probe, entry, marks);
+            Probe { state, ..probe }
+        })
+    }
+
+    /// Whether an entry may be shown under these marks. If so, it is kept in memory, too.
+    fn judge(&self, probe: &Probe, entry: Option<Arc<Entry>>, marks: Marks) -> State {
+        let Some(entry) = entry.filter(|entry| entry.is_under(&marks)) else { return State::Dead(Some(marks)) };
+        let freshness = freshness(&entry, probe.policy);
+        if freshness == Freshness::TooOld {
+            return State::Dead(Some(marks));
+        }
+        self.keep_in_memory(probe.key, &entry, probe.stamp);
+        State::Alive(entry, freshness)
+    }
+
+    fn keep_in_memory(&self, key: Key, entry: &Arc<Entry>, stamp: Stamp) {
+        if let Some(local) = &self.local {
+            local.keep(key, Arc::clone(entry), stamp);
         }
     }
 
-    /// Sends a command; None if there is no answer in time. The time-out is around everything, because a command that is sent while the
-    /// connection is down would wait for all attempts to connect again.
-    async fn send<T: redis::FromRedisValue>(&self, command: &redis::Cmd) -> Option<T> {
-        let mut connection = self.connection.clone()?;
-        match tokio::time::timeout(COMMAND_TIMEOUT, command.query_async(&mut connection)).await {
-            Ok(Ok(answer)) => Some(answer),
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "redis failed");
-                None
+    /// Makes an entry, unless another server is making it or has made it.
+    async fn fly<F, M>(
+        &self,
+        policy: &'static Policy,
+        flight: Flight,
+        make: F,
+    ) -> Result<Option<(Arc<Entry>, Outcome)>, AppError>
+    where
+        F: FnOnce() -> M,
+        M: Future<Output = Result<Bytes, AppError>>,
+    {
+        let key = flight.key;
+        let Some(store) = self.store.as_ref().filter(|_| flight.refreshed.is_some() || flight.marks.is_some()) else {
+            let entry = self.compute(policy, make, None).await?;
+            self.keep_in_memory(key, &entry, flight.stamp);
+            return Ok(Some((entry, Outcome::Bypass)));
+        };
+        let token = rand::random();
+        let started = Instant::now();
+        let (lease, marks, stamp) = loop {
+            // Before the marks are read, so that whatever is heard from now on is not missed.
+            let stamp = self.heard.stamp(key.tag());
+            let Some(claim) = store.claim(&self.counters, key, token).await else { break (None, None, stamp) };
+            let lease = claim.is_won.then_some(token);
+            self.counters.add(if claim.is_won { Count::LeaseWon } else { Count::LeaseLost }, 1);
+            let entry = claim.entry.filter(|entry| entry.is_under(&claim.marks));
+            // One who was to make it anew takes only what is newer; one who has nothing takes what may be shown.
+            let is_newer =
+                |entry: &Entry| flight.refreshed.is_none_or(|made_at_ms| entry.computed_at_ms() > made_at_ms);
+            let is_alive = |entry: &Entry| freshness(entry, policy) != Freshness::TooOld;
+            if let Some(entry) = entry.filter(|entry| is_newer(entry) && is_alive(entry)) {
+                if claim.is_won {
+                    store.release(&self.counters, key, token).await;
+                }
+                let entry = Arc::new(entry);
+                self.keep_in_memory(key, &entry, stamp);
+                let ttl_s = entry.ttl_s(policy);
+                return Ok(Some((entry, Outcome::Hit { ttl_s })));
             }
-            Err(_) => {
-                tracing::debug!("redis did not answer in time");
-                None
+            if claim.is_won || started.elapsed() > WAIT_MAX {
+                let marks = store.complete(&self.counters, [key.tag(), Tag::All], claim.marks).await;
+                break (lease, marks, stamp);
             }
+            if flight.refreshed.is_some() {
+                return Ok(None);
+            }
+            tokio::time::sleep(Duration::from_millis(rand::random_range(5..15))).await;
+        };
+        let made = self.compute(policy, make, marks).await;
+        match (&made, lease) {
+            // A refresh that failed keeps its lease, so that the next one is not tried before the lease ends.
+            (Err(_), Some(token)) if flight.refreshed.is_none() => store.release(&self.counters, key, token).await,
+            _ => {}
         }
+        let entry = made?;
+        let stored = store.keep(&self.counters, policy, key, &entry, lease).await;
+        self.keep_in_memory(key, &entry, stamp);
+        let outcome = if marks.is_some() { Outcome::Miss { stored, collapsed: false } } else { Outcome::Bypass };
+        Ok(Some((entry, outcome)))
+    }
+
+    async fn compute<F, M>(
+        &self,
+        policy: &Policy,
+        make: F,
+        marks: Option<[entry::Mark; 2]>,
+    ) -> Result<Arc<Entry>, AppError>
+    where
+        F: FnOnce() -> M,
+        M: Future<Output = Result<Bytes, AppError>>,
+    {
+        let _permit = self.computing.acquire().await;
+        self.counters.add(Count::Computed, 1);
+        let started = Instant::now();
+        let (body, is_negative) = match make().await {
+            Ok(body) => (body, false),
+            Err(AppError::NotFound(what)) => (what.into(), true),
+            Err(error) => return Err(error),
+        };
+        let entry = Entry::made(body, is_negative, started.elapsed(), marks);
+        if policy.level == Level::View && !is_negative {
+            // Once here instead of once per reader.
+            entry.gzip();
+        }
+        Ok(Arc::new(entry))
     }
 }
 
-fn connection_manager(redis_url: &str) -> anyhow::Result<ConnectionManager> {
-    let info = redis_url.into_connection_info().context("`REDIS_URL` is not a Redis address")?;
-    // Without this, small commands wait for the acknowledgement of the ones before them.
-    let info = info.set_tcp_settings(TcpSettings::default().set_nodelay(true));
-    let client = Client::open(info).context("cannot prepare the connection to Redis")?;
-    let config = ConnectionManagerConfig::new()
-        .set_response_timeout(Some(COMMAND_TIMEOUT))
-        .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_number_of_retries(1)
-        .set_max_delay(Duration::from_millis(100));
-    ConnectionManager::new_lazy_with_config(client, config).context("cannot prepare the connection to Redis")
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+fn freshness(entry: &Entry, policy: &Policy) -> Freshness {
+    // A logarithm of 0 would be infinite.
+    entry.freshness(policy, now_ms(), || 1.0 - rand::random::<f64>())
 }

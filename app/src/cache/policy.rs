@@ -1,6 +1,5 @@
 //! Policies: what is kept, on which level, for how long. A route that names no policy is not cached.
 
-use std::fmt;
 use std::time::Duration;
 
 /// The three levels, each with its own switch.
@@ -14,77 +13,77 @@ pub enum Level {
     Value,
 }
 
+impl Level {
+    /// Every level, in the order of their places in arrays.
+    pub const ALL: [Self; 3] = [Self::View, Self::Fragment, Self::Value];
+
+    /// The name of the level, in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::View => "view",
+            Self::Fragment => "fragment",
+            Self::Value => "value",
+        }
+    }
+}
+
 /// How one kind of thing is kept.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Policy {
     /// The level, and with it the switch.
     pub level: Level,
-    /// How long an entry lives if nothing invalidates it.
-    pub lifetime: Duration,
+    /// How long an entry is fresh if nothing invalidates it.
+    pub ttl: Duration,
+    /// For how long after that it is still shown, while one server makes it anew. Never shown if it was invalidated.
+    pub grace: Duration,
+    /// How long it is remembered that there is no such thing.
+    pub negative_ttl: Duration,
 }
 
-/// `GET /`: the whole page for 60 seconds. Nothing invalidates it: a new comment shows in its counts within that time.
+const fn policy(level: Level, ttl_s: u64, grace_s: u64) -> Policy {
+    Policy {
+        level,
+        ttl: Duration::from_secs(ttl_s),
+        grace: Duration::from_secs(grace_s),
+        negative_ttl: Duration::from_secs(10),
+    }
+}
+
+/// The lists of posts: all, of an author, of a tag. A new, changed or deleted post invalidates them; a new comment does not, so the
+/// numbers of comments in them may be as old as the entry.
 ///
 /// Whoever makes up cursors makes entries that nobody asks for again. They live as long as the others, and the memory limit of Redis
 /// bounds them.
-pub const POST_LIST: Policy = Policy { level: Level::View, lifetime: Duration::from_secs(60) };
+pub static LISTS: Policy = policy(Level::View, 60, 30);
 
-/// `GET /posts/{id}`: the recent comments, rendered. Invalidated when a comment is added.
-pub const RECENT_COMMENTS: Policy = Policy { level: Level::Fragment, lifetime: Duration::from_secs(300) };
+/// The feed of the newest posts, invalidated like the lists.
+pub static FEED: Policy = policy(Level::View, 60, 30);
 
-/// `GET /posts/{id}`: the number of comments. Invalidated when a comment is added.
-pub const COMMENT_COUNT: Policy = Policy { level: Level::Value, lifetime: Duration::from_secs(300) };
+/// The text of a post, rendered: what is on its page besides the comments. Like the two below, invalidated by whatever happens to the
+/// post and by each of its comments.
+pub static ARTICLE: Policy = policy(Level::Fragment, 300, 60);
+
+/// The recent comments of a post, rendered.
+pub static RECENT_COMMENTS: Policy = policy(Level::Fragment, 300, 60);
+
+/// The number of comments of a post.
+pub static COMMENT_COUNT: Policy = policy(Level::Value, 300, 60);
 
 /// What the cache did for a request.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Outcome {
     /// The entry was there and alive.
-    Hit,
+    Hit {
+        /// For how many seconds it is still fresh; less than 0 if it was shown within its grace.
+        ttl_s: i64,
+    },
     /// The entry was not there, or dead, and has been made.
     Miss {
         /// Whether it could be kept.
         stored: bool,
+        /// Whether somebody else had begun to make it.
+        collapsed: bool,
     },
     /// The level is off, the route is not cached, or Redis did not answer.
     Bypass,
-}
-
-impl fmt::Display for Outcome {
-    /// The parameters of a member of `Cache-Status` (RFC 9211).
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Hit => "hit",
-            Self::Miss { stored: true } => "fwd=miss; stored",
-            Self::Miss { stored: false } => "fwd=miss",
-            Self::Bypass => "fwd=bypass",
-        })
-    }
-}
-
-/// The value of `Cache-Status`: one member per level that was asked. A page that is kept as a whole is `app`.
-pub fn status_header(outcomes: &[(Level, Outcome)]) -> String {
-    let members = outcomes.iter().map(|(level, outcome)| {
-        let cache = match level {
-            Level::View => "app",
-            Level::Fragment => "app-fragment",
-            Level::Value => "app-value",
-        };
-        format!("{cache}; {outcome}")
-    });
-    members.collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn status_lists_each_level() {
-        assert_eq!(status_header(&[(Level::View, Outcome::Miss { stored: true })]), "app; fwd=miss; stored");
-        assert_eq!(status_header(&[(Level::View, Outcome::Bypass)]), "app; fwd=bypass");
-        assert_eq!(
-            status_header(&[(Level::Fragment, Outcome::Hit), (Level::Value, Outcome::Miss { stored: false })]),
-            "app-fragment; hit, app-value; fwd=miss"
-        );
-    }
 }

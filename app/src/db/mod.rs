@@ -85,7 +85,8 @@ pub async fn connect_for_maintenance(database_url: &str) -> anyhow::Result<PgPoo
         .context("cannot connect to the database; check that PostgreSQL runs and that `DATABASE_URL` is right")
 }
 
-fn connect_options(database_url: &str, application_name: &str) -> anyhow::Result<PgConnectOptions> {
+/// How to connect under this name.
+pub(crate) fn connect_options(database_url: &str, application_name: &str) -> anyhow::Result<PgConnectOptions> {
     let options = PgConnectOptions::from_str(database_url)
         .context("`DATABASE_URL` is not a PostgreSQL address, such as `postgres://user@localhost/blog`")?;
     Ok(options.application_name(application_name))

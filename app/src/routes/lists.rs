@@ -10,11 +10,12 @@ use bytes::Bytes;
 use minijinja::{Value, context};
 use serde::Deserialize;
 
-use super::{parse_id, with_cache_status};
-use crate::cache::{Key, Level, Outcome, POST_LIST};
+use super::parse_id;
+use crate::cache::{Key, LISTS, TagName};
 use crate::cursor::Cursor;
 use crate::db::{self, PostSummary};
 use crate::error::AppError;
+use crate::http::{self, Content, Page, Wants};
 use crate::pages;
 use crate::state::AppState;
 
@@ -34,52 +35,64 @@ struct ListParameters {
     before: Option<String>,
 }
 
-async fn all(State(state): State<AppState>, parameters: Parameters) -> Result<Response, AppError> {
+async fn all(State(state): State<AppState>, wants: Wants, parameters: Parameters) -> Result<Response, AppError> {
     let before = cursor(parameters)?;
-    let entry = (POST_LIST, Key::PostList(before));
-    let lookup = state.cache.look_up(None, &[entry]).await;
-    let make = async || {
+    let cache = state.cache.clone();
+    let make = move || async move {
         let posts = db::list_posts(&state.pool, before, FETCH_POSTS).await?;
         list_page(before, posts, context! { path => "/", title => "Latest posts", lead => () })
     };
-    let (body, outcome) = state.cache.get_or(&lookup, 0, entry, make).await?;
-    Ok(with_cache_status(pages::html_response(StatusCode::OK, body), &[(Level::View, outcome)]))
+    let found = cache.get_or_make(&LISTS, Key::PostList(before), make).await?;
+    Ok(http::respond(&wants, Page::cached(Content::Html, &found)))
 }
 
 async fn by_author(
     State(state): State<AppState>,
+    wants: Wants,
     Path(id): Path<String>,
     parameters: Parameters,
 ) -> Result<Response, AppError> {
     let before = cursor(parameters)?;
     let author_id = parse_id("author", &id)?;
-    let author = db::find_author(&state.pool, author_id).await?;
-    let author = author.ok_or_else(|| AppError::NotFound(format!("author {author_id}")))?;
-    let posts = db::list_posts_by_author(&state.pool, author_id, before, FETCH_POSTS).await?;
-    let head = context! {
-        path => format!("/authors/{author_id}"),
-        title => format!("Posts by {}", author.username),
-        lead => author.bio,
+    let cache = state.cache.clone();
+    let make = move || async move {
+        let author = db::find_author(&state.pool, author_id).await?;
+        let author = author.ok_or_else(|| AppError::NotFound(format!("author {author_id}")))?;
+        let posts = db::list_posts_by_author(&state.pool, author_id, before, FETCH_POSTS).await?;
+        let head = context! {
+            path => format!("/authors/{author_id}"),
+            title => format!("Posts by {}", author.username),
+            lead => author.bio,
+        };
+        list_page(before, posts, head)
     };
-    Ok(uncached(list_page(before, posts, head)?))
+    let found = cache.get_or_make(&LISTS, Key::AuthorPage(author_id, before), make).await?;
+    Ok(http::respond(&wants, Page::cached(Content::Html, &found)))
 }
 
 async fn by_tag(
     State(state): State<AppState>,
+    wants: Wants,
     Path(name): Path<String>,
     parameters: Parameters,
 ) -> Result<Response, AppError> {
     let before = cursor(parameters)?;
-    // A NUL cannot be asked for: PostgreSQL refuses it in any text.
-    let tag = if name.contains('\0') { None } else { db::find_tag(&state.pool, &name).await? };
-    let tag = tag.ok_or_else(|| AppError::NotFound(format!("tag “{}”", name.chars().take(40).collect::<String>())))?;
-    let posts = db::list_posts_by_tag(&state.pool, tag.id, before, FETCH_POSTS).await?;
-    let head = context! {
-        path => format!("/tags/{}", tag.name),
-        title => format!("Posts tagged {}", tag.name),
-        lead => (),
+    let not_found = |name: &str| AppError::NotFound(format!("tag “{}”", name.chars().take(40).collect::<String>()));
+    // What cannot be a name is not looked for, and leaves nothing in the cache.
+    let name = TagName::new(&name).ok_or_else(|| not_found(&name))?;
+    let cache = state.cache.clone();
+    let make = move || async move {
+        let tag = db::find_tag(&state.pool, name.as_str()).await?.ok_or_else(|| not_found(name.as_str()))?;
+        let posts = db::list_posts_by_tag(&state.pool, tag.id, before, FETCH_POSTS).await?;
+        let head = context! {
+            path => format!("/tags/{}", tag.name),
+            title => format!("Posts tagged {}", tag.name),
+            lead => (),
+        };
+        list_page(before, posts, head)
     };
-    Ok(uncached(list_page(before, posts, head)?))
+    let found = cache.get_or_make(&LISTS, Key::TagPage(name, before), make).await?;
+    Ok(http::respond(&wants, Page::cached(Content::Html, &found)))
 }
 
 type Parameters = Result<Query<ListParameters>, QueryRejection>;
@@ -92,10 +105,6 @@ fn cursor(parameters: Parameters) -> Result<Cursor, AppError> {
         None => Ok(Cursor::START),
         Some(text) => text.parse().map_err(|error| refused(format!("The parameter `before` is wrong: {error}."))),
     }
-}
-
-fn uncached(body: Bytes) -> Response {
-    with_cache_status(pages::html_response(StatusCode::OK, body), &[(Level::View, Outcome::Bypass)])
 }
 
 fn list_page(before: Cursor, mut posts: Vec<PostSummary>, head: Value) -> Result<Bytes, AppError> {

@@ -15,15 +15,12 @@ pub use assets::STYLE_ADDRESS;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderName, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 
-use crate::cache::{Level, Outcome, status_header};
 use crate::error::AppError;
 use crate::state::AppState;
-
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// The template of every address, as the routers have it: the labels of the metrics. A route that is not here counts as `other`; a test
 /// looks for those.
@@ -90,12 +87,4 @@ async fn not_found(request: Request) -> AppError {
 /// An id in an address. What is not a number names nothing, so it is not found rather than wrong.
 fn parse_id(what: &str, text: &str) -> Result<i64, AppError> {
     text.parse().map_err(|_| AppError::NotFound(format!("{what} “{}”", text.chars().take(40).collect::<String>())))
-}
-
-/// Says in the response what the cache did.
-fn with_cache_status(mut response: Response, outcomes: &[(Level, Outcome)]) -> Response {
-    if let Ok(value) = status_header(outcomes).parse() {
-        response.headers_mut().insert(CACHE_STATUS, value);
-    }
-    response
 }

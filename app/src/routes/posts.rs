@@ -2,67 +2,84 @@
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
 use minijinja::{Value, context};
 
-use super::{parse_id, with_cache_status};
-use crate::cache::{COMMENT_COUNT, Key, Level, Outcome, RECENT_COMMENTS};
+use super::parse_id;
+use crate::cache::{ARTICLE, COMMENT_COUNT, Entry, Fingerprint, Key, RECENT_COMMENTS};
 use crate::cursor::Cursor;
 use crate::db::{self, Comment, Post};
 use crate::error::AppError;
+use crate::http::{self, Content, Page, Wants};
 use crate::pages;
 use crate::state::AppState;
 
 /// How many of the most recent comments the page shows.
 const RECENT_COMMENTS_SHOWN: i64 = 20;
 
+/// Between the title and the text of an article, as the cache keeps them. The database keeps no text with this character.
+const SEPARATOR: char = '\0';
+
 pub(super) fn router() -> Router<AppState> {
     Router::new().route("/posts/{id}", get(show))
 }
 
-/// What the form under a post shows: empty at first, and after a refusal what was sent and what was wrong with it.
-#[derive(Default)]
-pub(super) struct CommentForm {
-    pub(super) username: String,
-    pub(super) content: String,
-    pub(super) problem: Option<String>,
-}
-
-async fn show(State(state): State<AppState>, Path(id): Path<String>) -> Result<Response, AppError> {
+async fn show(State(state): State<AppState>, wants: Wants, Path(id): Path<String>) -> Result<Response, AppError> {
     let post_id = parse_id("post", &id)?;
-    post_page(&state, post_id, StatusCode::OK, &CommentForm::default()).await
-}
-
-/// The page of a post, from at most three queries: the post itself, which is never cached, and two that are.
-pub(super) async fn post_page(
-    state: &AppState,
-    post_id: i64,
-    status: StatusCode,
-    form: &CommentForm,
-) -> Result<Response, AppError> {
-    let fragment_entry = (RECENT_COMMENTS, Key::RecentComments(post_id));
-    let value_entry = (COMMENT_COUNT, Key::CommentCount(post_id));
-    let lookup = state.cache.look_up(Some(Key::PostGeneration(post_id)), &[fragment_entry, value_entry]).await;
-
-    let post = db::find_post(&state.pool, post_id).await?;
-    let post = post.ok_or_else(|| AppError::NotFound(format!("post {post_id}")))?;
-    let make_fragment = async || {
-        let comments = db::latest_comments(&state.pool, post_id, Cursor::START, RECENT_COMMENTS_SHOWN).await?;
-        recent_comments(&comments)
+    // Three parts, which one round trip finds. What it does not find is made by one query each.
+    let [article, comments, count] = state
+        .cache
+        .look_up([
+            (&ARTICLE, Key::Article(post_id)),
+            (&RECENT_COMMENTS, Key::RecentComments(post_id)),
+            (&COMMENT_COUNT, Key::CommentCount(post_id)),
+        ])
+        .await;
+    // First, because the others are not worth a query if there is no such post.
+    let database = state.pool.clone();
+    let make_article = move || async move {
+        let post = db::find_post(&database, post_id).await?;
+        render_article(&post.ok_or_else(|| AppError::NotFound(format!("post {post_id}")))?)
     };
-    let (fragment, fragment_outcome) = state.cache.get_or(&lookup, 0, fragment_entry, make_fragment).await?;
-    let make_value = async || Ok(Bytes::from(db::count_comments(&state.pool, post_id).await?.to_string()));
-    let (comment_count, value_outcome) = state.cache.get_or(&lookup, 1, value_entry, make_value).await?;
+    let article = state.cache.resolve(article, make_article).await?;
+    let database = state.pool.clone();
+    let make_comments = move || async move {
+        render_comments(&db::latest_comments(&database, post_id, Cursor::START, RECENT_COMMENTS_SHOWN).await?)
+    };
+    let database = state.pool.clone();
+    let make_count = move || async move { Ok(db::count_comments(&database, post_id).await?.to_string().into()) };
+    let (comments, count) =
+        tokio::try_join!(state.cache.resolve(comments, make_comments), state.cache.resolve(count, make_count))?;
 
-    let body = page(&post, &text(&fragment)?, &text(&comment_count)?, form)?;
-    let outcomes: [(Level, Outcome); 2] = [(Level::Fragment, fragment_outcome), (Level::Value, value_outcome)];
-    Ok(with_cache_status(pages::html_response(status, body), &outcomes))
+    let fingerprint = Fingerprint::joined([&*article.entry, &*comments.entry, &*count.entry]);
+    // What the reader has already is not put together again.
+    let is_known = wants.has(fingerprint);
+    let [article_text, comments_text, count_text] = [&article, &comments, &count].map(|found| text(found.entry.body()));
+    let body = if is_known { Bytes::new() } else { page(post_id, article_text?, comments_text?, count_text?)? };
+    let entry = Entry::new(body, fingerprint);
+    Ok(http::respond(&wants, Page::assembled(Content::Html, &entry, &[&article, &comments, &count])))
 }
 
-fn recent_comments(comments: &[Comment]) -> Result<Bytes, AppError> {
+fn render_article(post: &Post) -> Result<Bytes, AppError> {
+    let paragraphs = post.content.split("\n\n").map(str::trim).filter(|text| !text.is_empty());
+    let paragraphs: Vec<Value> = paragraphs.map(Value::from).collect();
+    let post_value = context! {
+        id => post.id,
+        title => post.title.as_str(),
+        paragraphs,
+        created_at => pages::time(post.created_at),
+        updated_at => post.updated_at.map(pages::time),
+        author_id => post.author_id,
+        author => post.author.as_str(),
+        tags => post.tags.clone(),
+    };
+    let article = pages::render("fragments/article.html", context! { post => post_value })?;
+    Ok(format!("{}{SEPARATOR}{article}", post.title).into())
+}
+
+fn render_comments(comments: &[Comment]) -> Result<Bytes, AppError> {
     let comments: Vec<Value> = comments
         .iter()
         .map(|comment| {
@@ -78,33 +95,21 @@ fn recent_comments(comments: &[Comment]) -> Result<Bytes, AppError> {
     Ok(pages::render("fragments/recent_comments.html", context! { comments })?.into())
 }
 
-fn page(post: &Post, recent_comments: &str, comment_count: &str, form: &CommentForm) -> Result<Bytes, AppError> {
-    let paragraphs = post.content.split("\n\n").map(str::trim).filter(|text| !text.is_empty());
-    let paragraphs: Vec<Value> = paragraphs.map(Value::from).collect();
+fn page(post_id: i64, article: &str, recent_comments: &str, comment_count: &str) -> Result<Bytes, AppError> {
+    let (title, article) = article.split_once(SEPARATOR).unwrap_or(("", article));
     let context = context! {
-        post => context! {
-            id => post.id,
-            title => post.title.as_str(),
-            paragraphs,
-            created_at => pages::time(post.created_at),
-            author_id => post.author_id,
-            author => post.author.as_str(),
-            tags => post.tags.clone(),
-        },
-        comment_count,
-        // Rendered, and so escaped, by its own template.
+        post_id,
+        title,
+        // Rendered, and so escaped, by their own templates.
+        article => Value::from_safe_string(article.to_owned()),
         recent_comments => Value::from_safe_string(recent_comments.to_owned()),
+        comment_count,
         recent_comments_shown => RECENT_COMMENTS_SHOWN,
-        form => context! {
-            username => form.username.as_str(),
-            content => form.content.as_str(),
-            problem => form.problem.as_deref(),
-        },
     };
     Ok(pages::render("post.html", context)?.into())
 }
 
-fn text(bytes: &Bytes) -> Result<String, AppError> {
-    String::from_utf8(bytes.to_vec())
+fn text(bytes: &Bytes) -> Result<&str, AppError> {
+    str::from_utf8(bytes)
         .map_err(|error| AppError::Internal(anyhow::Error::new(error).context("a cache entry is not text")))
 }

@@ -186,6 +186,7 @@ impl Edge {
         if (status.is_client_error() || status.is_server_error()) && !asked.address.is_exempt {
             response = asked.dress(response);
         }
+        crate::http::protect(&mut response);
         let headers = response.headers_mut();
         headers::secure(headers);
         headers.insert(X_REQUEST_ID, asked.id.header());

@@ -60,7 +60,7 @@ pub struct Server {
 impl Server {
     /// Binds the address. The database and Redis need not be there yet.
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
-        let state = AppState::prepare(config)?;
+        let state = AppState::prepare(config).await?;
         let config = &state.config;
         let listener = listener::listen(config.listen).with_context(|| {
             format!(
@@ -85,6 +85,11 @@ impl Server {
     /// The address that was bound, with the real port.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What its handlers reach.
+    pub fn state(&self) -> &AppState {
+        &self.state
     }
 
     /// Serves until `stop` completes, then finishes the requests that are under way.

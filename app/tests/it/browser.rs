@@ -24,7 +24,12 @@ pub(crate) struct Browser {
 impl Browser {
     /// A new one, which knows nothing.
     pub(crate) fn at(app: &TestApp) -> Self {
-        Self { base_url: app.base_url().to_owned(), client: client(), cookies: BTreeMap::new(), headers: Vec::new() }
+        Self::at_url(app.base_url())
+    }
+
+    /// A new one, at a server that is not of this process.
+    pub(crate) fn at_url(base_url: &str) -> Self {
+        Self { base_url: base_url.to_owned(), client: client(), cookies: BTreeMap::new(), headers: Vec::new() }
     }
 
     /// The browser of somebody who has just registered under this name.
@@ -37,7 +42,12 @@ impl Browser {
 
     /// The same browser at another server of the same site.
     pub(crate) fn moved_to(&self, app: &TestApp) -> Self {
-        Self { base_url: app.base_url().to_owned(), ..self.clone() }
+        self.moved_to_url(app.base_url())
+    }
+
+    /// The same, at a server that is not of this process.
+    pub(crate) fn moved_to_url(&self, base_url: &str) -> Self {
+        Self { base_url: base_url.to_owned(), ..self.clone() }
     }
 
     /// The same browser, which sends this header too.

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use app::cache::Cache;
 use app::config::Config;
 use app::db::{self, Indexes};
 use app::server::Server;
@@ -121,6 +122,7 @@ pub(crate) fn variables(database: &TestDatabase) -> Vec<(&'static str, String)> 
 pub(crate) struct TestApp {
     pub(crate) base_url: String,
     pub(crate) client: reqwest::Client,
+    pub(crate) cache: Cache,
 }
 
 /// A response that was read to its end.
@@ -146,12 +148,18 @@ impl TestApp {
         });
         let server = Server::bind(config.unwrap()).await.unwrap();
         let base_url = format!("http://{}", server.address());
+        let cache = server.state().cache.clone();
         tokio::spawn(server.run(std::future::pending()));
-        Self { base_url, client: client() }
+        Self { base_url, client: client(), cache }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Page {
-        read(self.client.get(format!("{}{path}", self.base_url))).await
+        self.get_with(path, &[]).await
+    }
+
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Page {
+        let request = self.client.get(format!("{}{path}", self.base_url));
+        read(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
     }
 
     /// Where it listens.

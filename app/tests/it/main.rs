@@ -7,7 +7,12 @@
 //! - `writing`: posts and comments, and refusing them.
 //! - `any_input`: any text in any field is refused or stored, and the database accepts what the forms accept.
 //! - `safety`: what other sites send, what comes too often, what is too long.
-//! - `caching`: what is kept, and what is forgotten.
+//! - `cache_pages`: what is kept, and what is forgotten.
+//! - `cache_rules`: fresh, early, stale and dead, one maker for all, on the cache itself.
+//! - `cache_faults`: a Redis that hangs, is dead, or comes back, and many who want one page.
+//! - `cache_leaks`: what belongs to one reader reaches no other.
+//! - `cache_reads`: nobody is shown less than what was acknowledged.
+//! - `cache_values`: the plain interface.
 //! - `edge`: what holds for every route: names of requests, headers, limits, errors.
 //! - `metrics`: what the server counts, and to whom it tells.
 //! - `operation`: starting, health, failures, the log.
@@ -18,7 +23,12 @@
 mod accounts;
 mod any_input;
 mod browser;
-mod caching;
+mod cache_faults;
+mod cache_leaks;
+mod cache_pages;
+mod cache_reads;
+mod cache_rules;
+mod cache_values;
 mod database;
 mod edge;
 mod harness;
