@@ -7,7 +7,7 @@ use uuid::{Builder, Uuid};
 use crate::cache::Tag;
 use crate::db::{self, AddCommentError, AddedComment, AddedPost, ChangedPost, NewPost};
 use crate::error::AppError;
-use crate::input::{CommentInput, PostInput};
+use crate::input::{Bio, CommentInput, PostInput};
 use crate::keys::Key;
 use crate::limits::{Rule, Subject};
 use crate::session::{LoggedIn, User};
@@ -102,7 +102,8 @@ pub async fn comment(
 }
 
 /// Changes what a user says about themselves.
-pub async fn change_bio(state: &AppState, user: &User, bio: &crate::input::Bio) -> Result<(), AppError> {
+pub async fn change_bio(state: &AppState, user: &User, bio: &Bio) -> Result<(), AppError> {
+    state.limits.check(&[(Rule::Post, Subject::User(user.id))]).await?;
     db::update_bio(&state.pool, user.id, bio.as_str()).await?;
     state.cache.invalidate(&[Tag::Author(user.id)]).await;
     Ok(())

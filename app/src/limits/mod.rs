@@ -36,7 +36,7 @@ pub enum Rule {
     Register,
     /// Beginning a session as a visitor, from one address. Each takes room in the store.
     VisitorSession,
-    /// Writing, changing or deleting a post, by one account.
+    /// Writing, changing or deleting a post, or changing one's bio, by one account.
     Post,
     /// Commenting, by one account.
     Comment,
@@ -194,6 +194,15 @@ mod tests {
         let mut names = Rule::ALL.map(Rule::name);
         names.sort_unstable();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
+    }
+
+    #[test]
+    fn the_readme_lists_the_quotas() {
+        for rule in Rule::ALL {
+            let (burst, interval) = rule.quota();
+            let row = format!("| {burst} | {} s |", interval.as_secs());
+            assert!(include_str!("../../README.md").contains(&row), "app/README.md has no row `{row}` for {rule:?}");
+        }
     }
 
     #[test]

@@ -195,8 +195,9 @@ impl Sessions {
         if now_ms - session.data.used_ms >= milliseconds(noted_every) {
             let mut data = session.data.clone();
             data.used_ms = now_ms;
-            // Losing against another request of the session is no loss: that one has noted it.
-            self.write(&mut session, data).await?;
+            // Losing against another request of the session is no loss: that one has noted it. Nor is a store that fails just now: the
+            // session was found, and the next request notes its use.
+            let _ = self.write(&mut session, data).await;
         }
         Ok(Some(session))
     }
