@@ -32,9 +32,8 @@ pub async fn publish(
         submission,
     };
     let added = db::add_post(&state.pool, new_post).await?;
-    if added.is_new {
-        forget_post(state, added.id, author.id, &added.tag_ids).await;
-    }
+    // Even if it is not new: whoever sends it again may do so because the server that stored it fell before it came to this.
+    forget_post(state, added.id, author.id, &added.tag_ids).await;
     Ok(added)
 }
 
@@ -74,7 +73,19 @@ pub async fn comment(
     submission: Option<Uuid>,
 ) -> Result<AddedComment, AppError> {
     state.limits.check(&[(Rule::Comment, Subject::User(author.user.id))]).await?;
-    let content = comment.content.as_str();
+    let added = add_comment(state, author, post_id, comment.content.as_str(), submission).await?;
+    // Even if it is not new: whoever sends it again may do so because the server that stored it fell before it came to this.
+    state.cache.invalidate(&[Tag::Post(post_id)]).await;
+    Ok(added)
+}
+
+async fn add_comment(
+    state: &AppState,
+    author: &LoggedIn,
+    post_id: i64,
+    content: &str,
+    submission: Option<Uuid>,
+) -> Result<AddedComment, AppError> {
     let submission = match submission {
         Some(submission) => submission,
         None => {
@@ -87,18 +98,13 @@ pub async fn comment(
             derived_submission(state, author, post_id, content, window)
         }
     };
-    match db::add_comment(&state.pool, post_id, author.user.id, content, Some(submission)).await {
-        Ok(added) => {
-            if added.is_new {
-                state.cache.invalidate(&[Tag::Post(post_id)]).await;
-            }
-            Ok(added)
-        }
-        Err(AddCommentError::NoSuchPost) => Err(AppError::NotFound(format!("post {post_id}"))),
+    let added = db::add_comment(&state.pool, post_id, author.user.id, content, Some(submission)).await;
+    added.map_err(|error| match error {
+        AddCommentError::NoSuchPost => AppError::NotFound(format!("post {post_id}")),
         // The account is gone, so nobody is logged in.
-        Err(AddCommentError::NoSuchUser) => Err(AppError::LogInFirst { next: format!("/posts/{post_id}#comments") }),
-        Err(AddCommentError::Database(error)) => Err(error.into()),
-    }
+        AddCommentError::NoSuchUser => AppError::LogInFirst { next: format!("/posts/{post_id}#comments") },
+        AddCommentError::Database(error) => error.into(),
+    })
 }
 
 /// Changes what a user says about themselves.
