@@ -70,7 +70,7 @@ async fn start(project: &Project, folder: &RunFolder, programs: &Programs, optio
         };
         stack.apps.push(AppServer::start(folder, &options).await?);
     }
-    let upstreams = stack.apps.iter().map(|app| (app.name().to_owned(), app.address())).collect();
+    let upstreams = stack.apps.iter().map(AppServer::address).collect();
     let options = NginxOptions {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, options.port)),
         balancing: if options.sticky { Balancing::Sticky } else { Balancing::RoundRobin },
