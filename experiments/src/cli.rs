@@ -176,8 +176,7 @@ async fn dispatch(command: Command, results: Option<PathBuf>) -> Result<u8> {
             pipeline::serve(&project, &ServeOptions { port, sticky, memory_sessions }).await?;
         }
         Command::Bench(BenchCommand::App { blocks, seconds, rate_per_s, posts }) => {
-            let kept =
-                pipeline::bench_app(&project, BenchAppOptions { blocks, seconds, rate_per_s, posts }).await?;
+            let kept = pipeline::bench_app(&project, BenchAppOptions { blocks, seconds, rate_per_s, posts }).await?;
             return Ok(if kept { 0 } else { code::FALSE });
         }
         Command::Stack(StackCommand::Up) => {

@@ -25,15 +25,8 @@ pub enum Program {
 
 impl Program {
     /// Every program, in the order of the doctor's table.
-    pub const ALL: [Self; 7] = [
-        Self::Just,
-        Self::Postgres,
-        Self::Redis,
-        Self::Nginx,
-        Self::Typst,
-        Self::Chromium,
-        Self::ChromeDriver,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Just, Self::Postgres, Self::Redis, Self::Nginx, Self::Typst, Self::Chromium, Self::ChromeDriver];
 
     /// What `just setup` provides. `just` is not among them: whoever runs the recipe has it.
     pub const INSTALLED_BY_SETUP: [Self; 4] = [Self::Postgres, Self::Redis, Self::Nginx, Self::Typst];
@@ -178,7 +171,11 @@ mod tests {
             (Program::Typst, "typst 0.15.2\n", "0.15.2"),
             (Program::Chromium, "Chromium 156.0.8078.79 built on Debian GNU/Linux 12 (bookworm)\n", "156.0.8078.79"),
             (Program::Chromium, "Google Chrome 141.0.7390.54 \n", "141.0.7390.54"),
-            (Program::ChromeDriver, "ChromeDriver 156.0.8078.79 (a21ce95c24ce-refs/branch-heads/8078)\n", "156.0.8078.79"),
+            (
+                Program::ChromeDriver,
+                "ChromeDriver 156.0.8078.79 (a21ce95c24ce-refs/branch-heads/8078)\n",
+                "156.0.8078.79",
+            ),
         ];
         for (program, output, expected) in table {
             let version = program.read_version(output).map(|version| version.to_string());

@@ -235,9 +235,10 @@ fn configuration(spec: &TrialSpec) -> GooseConfiguration {
 }
 
 fn headers(endpoint: &Endpoint) -> Result<HeaderMap> {
-    let headers = endpoint.headers.iter().map(|(name, value)| {
-        Ok((HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_str(value)?))
-    });
+    let headers = endpoint
+        .headers
+        .iter()
+        .map(|(name, value)| Ok((HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_str(value)?)));
     headers.collect::<Result<_>>().with_context(|| format!("the headers of `{}` cannot be sent", endpoint.name))
 }
 

@@ -125,7 +125,6 @@ impl AppOptions {
             SessionStore::Redis => "redis",
         };
         let own = [
-            ("APP_MODE", "development".to_owned()),
             ("APP_NAME", self.name.clone()),
             // Plain HTTP on loopback: browsers would not send back the cookies of production.
             ("APP_MODE", "development".to_owned()),
@@ -145,7 +144,8 @@ impl AppOptions {
             ("APP_DATABASE_CONNECTIONS", self.database_connections.to_string()),
         ];
         let route = self.route.as_ref().map(|route| ("APP_ROUTE".to_owned(), route.clone()));
-        let session_redis = self.session_redis_url.as_ref().map(|url| ("APP_SESSION_REDIS_URL".to_owned(), url.clone()));
+        let session_redis =
+            self.session_redis_url.as_ref().map(|url| ("APP_SESSION_REDIS_URL".to_owned(), url.clone()));
         let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
         let further = self.environment.iter().cloned();
         own.chain(route).chain(session_redis).chain(further).map(|(name, value)| (name, value.into())).collect()

@@ -42,7 +42,12 @@ pub struct RedisSettings {
 impl RedisSettings {
     /// One for sessions: they may not be evicted to make room, and they outlive a restart.
     pub fn for_sessions() -> Self {
-        Self { name: "redis-sessions".to_owned(), eviction: "noeviction".to_owned(), persistent: true, ..Self::default() }
+        Self {
+            name: "redis-sessions".to_owned(),
+            eviction: "noeviction".to_owned(),
+            persistent: true,
+            ..Self::default()
+        }
     }
 }
 

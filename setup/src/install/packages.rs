@@ -261,11 +261,12 @@ mod tests {
             (Manager::Brew, vec!["chromium", "chromedriver"]),
             (Manager::Pacman, vec!["chromium"]),
         ] {
-            let remedy = match plan(&system(Some(manager), manager == Manager::Apt, false), &Program::FOR_TESTS, |_, _| true) {
-                Plan::Install(found) => found.join(" "),
-                Plan::Tell(remedy) => remedy,
-                Plan::Nothing => String::new(),
-            };
+            let remedy =
+                match plan(&system(Some(manager), manager == Manager::Apt, false), &Program::FOR_TESTS, |_, _| true) {
+                    Plan::Install(found) => found.join(" "),
+                    Plan::Tell(remedy) => remedy,
+                    Plan::Nothing => String::new(),
+                };
             assert!(remedy.ends_with(&packages.join(" ")), "{remedy}");
         }
     }

@@ -112,8 +112,9 @@ async fn try_one(blog: &Blog, contender: &Contender, rate: Rate, body_bytes: u64
     let result = run(blog, &spec, contender.pid, &mut cpu_us).await?;
     check(&result, contender, body_bytes)?;
     let [at_rate, closed] = [0, 1].map(|phase| cpu_us.get(phase).copied().unwrap_or(0).max(1) as f64 / 1e6);
-    let [rated, looped] = ["rate", "closed"]
-        .map(|name| result.phases.iter().find(|phase| phase.name == name).map_or(0, |phase| phase.expected_count) as f64);
+    let [rated, looped] = ["rate", "closed"].map(|name| {
+        result.phases.iter().find(|phase| phase.name == name).map_or(0, |phase| phase.expected_count) as f64
+    });
     let latency = result.merged(|cell| &cell.latency_us, |cell| cell.phase == "rate");
     let quantile = |share| latency.quantile_us(share).unwrap_or(0) as f64;
     let closed_s = rate.seconds / 2.0;

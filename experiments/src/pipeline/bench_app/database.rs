@@ -92,8 +92,8 @@ async fn pgbench_us(site: &Site, seconds: f64) -> Result<f64> {
 /// The statement with pgbench's names for its parameters.
 fn as_script(query: &Query) -> Result<String> {
     let mut sql = query.sql.trim_end().trim_end_matches(';').to_owned();
-    for (number, parameter) in (1..).zip(query.parameters).rev() {
-        sql = sql.replace(&format!("${number}"), &format!(":{}", variable(*parameter)?.0));
+    for (number, parameter) in query.parameters.iter().enumerate().rev() {
+        sql = sql.replace(&format!("${}", number + 1), &format!(":{}", variable(*parameter)?.0));
     }
     Ok(sql + ";\n")
 }

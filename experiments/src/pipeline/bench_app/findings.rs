@@ -82,7 +82,13 @@ impl Findings {
     /// The most memory of one server.
     #[expect(clippy::cast_precision_loss, reason = "memory stays far below 2^53 bytes")]
     pub(super) fn memory(&mut self, bytes: u64) {
-        self.counted("one server under load".to_owned(), "memory (peak)", "MB", bytes as f64 / 1e6, MEMORY_BYTES_MAX / 1e6);
+        self.counted(
+            "one server under load".to_owned(),
+            "memory (peak)",
+            "MB",
+            bytes as f64 / 1e6,
+            MEMORY_BYTES_MAX / 1e6,
+        );
     }
 
     /// What everybody did in the contest, and with it the ratios of all blocks.
@@ -158,8 +164,15 @@ impl Findings {
             let kept = if finding.kept { "kept" } else { "MISSED" };
             promises.add_row([&finding.path, &finding.against, finding.unit, &found, &interval, &promised, kept]);
         }
-        let heads =
-            ["cached list page from", "CPU a request", "p50", "p99", "closed loop", "CPU a request there", "CPU share there"];
+        let heads = [
+            "cached list page from",
+            "CPU a request",
+            "p50",
+            "p99",
+            "closed loop",
+            "CPU a request there",
+            "CPU share there",
+        ];
         let mut contest = table(&heads);
         for one in &self.contenders {
             contest.add_row([
@@ -192,7 +205,8 @@ impl Findings {
     /// # Errors
     /// Never in practice.
     pub(super) fn json(&self) -> Result<String> {
-        let postgres_us = self.postgres_us.iter().map(|(ours, theirs)| serde_json::json!({"blog": ours, "pgbench": theirs}));
+        let postgres_us =
+            self.postgres_us.iter().map(|(ours, theirs)| serde_json::json!({"blog": ours, "pgbench": theirs}));
         let page_us = self.page_us.iter().map(|(first, deep)| serde_json::json!({"first": first, "deep": deep}));
         Ok(serde_json::to_string(&serde_json::json!({
             "bench": "app",
@@ -230,7 +244,14 @@ mod tests {
     use super::*;
 
     fn tried(per_cpu_s: f64) -> Vec<Tried> {
-        let one = Tried { per_cpu_s, p50_us: 100.0, p99_us: 200.0, closed_per_cpu_s: per_cpu_s, closed_per_s: 1.0, closed_share: 0.5 };
+        let one = Tried {
+            per_cpu_s,
+            p50_us: 100.0,
+            p99_us: 200.0,
+            closed_per_cpu_s: per_cpu_s,
+            closed_per_s: 1.0,
+            closed_share: 0.5,
+        };
         vec![one; 6]
     }
 

@@ -61,8 +61,10 @@ impl Page {
         let mut lines = head.lines();
         let status = lines.next().unwrap_or_default();
         ensure!(status.starts_with("HTTP/1.1 200"), "`{server}` answers `{status}`");
-        let headers: Vec<(String, String)> =
-            lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+        let headers: Vec<(String, String)> = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .collect();
         let is = |name: &str, value: &str| headers.iter().any(|(key, found)| key == name && found.contains(value));
         ensure!(is("cache-status", "hit"), "`{server}` does not answer from its cache: {head}");
         ensure!(is("content-encoding", "gzip"), "`{server}` does not compress: {head}");
@@ -96,7 +98,8 @@ async fn exchange(server: SocketAddr) -> Result<Vec<u8>> {
 /// The keys that a hit asks Redis for, overheard with `MONITOR`. More than one command on a hit is a fault of the blog.
 pub(super) async fn keys_of_a_hit(redis: &Redis, server: SocketAddr) -> Result<Vec<OsString>> {
     exchange(server).await?;
-    let mut monitor = BufReader::new(TcpStream::connect(("127.0.0.1", redis.port())).await.context("cannot connect to Redis")?);
+    let mut monitor =
+        BufReader::new(TcpStream::connect(("127.0.0.1", redis.port())).await.context("cannot connect to Redis")?);
     monitor.write_all(b"MONITOR\r\n").await?;
     let mut line = Vec::new();
     monitor.read_until(b'\n', &mut line).await?;
@@ -132,7 +135,9 @@ fn words(line: &[u8]) -> Vec<Vec<u8>> {
             match rest.next() {
                 Some(b'x') => {
                     let digits: Vec<u8> = rest.by_ref().take(2).collect();
-                    word.extend(std::str::from_utf8(&digits).ok().and_then(|digits| u8::from_str_radix(digits, 16).ok()));
+                    word.extend(
+                        std::str::from_utf8(&digits).ok().and_then(|digits| u8::from_str_radix(digits, 16).ok()),
+                    );
                 }
                 Some(b'n') => word.push(b'\n'),
                 Some(b'r') => word.push(b'\r'),
@@ -202,10 +207,17 @@ impl FileServer {
         let configuration = home.join("nginx.conf");
         fs::write(home.join("page"), &page.body)?;
         fs::write(&configuration, file_configuration(&home, address, page))?;
-        let arguments =
-            vec!["-p".into(), home.into(), "-c".into(), configuration.into(), "-e".into(), "stderr".into(), "-g".into(), "daemon off;".into()];
-        let process =
-            Process::start(&blog.folder, launch(blog, "nginx_file", &programs.stack.nginx, arguments, true))?;
+        let arguments = vec![
+            "-p".into(),
+            home.into(),
+            "-c".into(),
+            configuration.into(),
+            "-e".into(),
+            "stderr".into(),
+            "-g".into(),
+            "daemon off;".into(),
+        ];
+        let process = Process::start(&blog.folder, launch(blog, "nginx_file", &programs.stack.nginx, arguments, true))?;
         let ask = async || exchange(address).await.map_err(|error| format!("{error:#}"));
         let answer = process.wait_ready(START_LIMIT, ask).await?;
         ensure!(answer.ends_with(&page.body), "NGINX does not answer with the page");
@@ -216,7 +228,8 @@ impl FileServer {
 
 fn file_configuration(home: &Path, address: SocketAddr, page: &Page) -> String {
     // NGINX sets these itself.
-    let own = ["accept-ranges", "connection", "content-length", "content-type", "date", "etag", "last-modified", "server"];
+    let own =
+        ["accept-ranges", "connection", "content-length", "content-type", "date", "etag", "last-modified", "server"];
     let headers: String = page
         .headers
         .iter()

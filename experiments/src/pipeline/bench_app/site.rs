@@ -80,7 +80,8 @@ impl Site {
         for (_, pid) in blog.stack.components() {
             place(&blog, pid)?;
         }
-        let uncached = start_app(&blog, &programs, &database, "uncached", CacheLevels::default(), LocalCache::Off).await?;
+        let uncached =
+            start_app(&blog, &programs, &database, "uncached", CacheLevels::default(), LocalCache::Off).await?;
         let levels = CacheLevels { view: true, fragment: true, value: true };
         let mut cached = Vec::new();
         for local in Local::ALL {
@@ -90,7 +91,11 @@ impl Site {
         let server = |wanted: Local| server_of(&cached, wanted);
         let page = Page::fetch(server(Local::Fast)?.address()).await?;
         let mut bare = Vec::new();
-        for (name, of, local) in [("bare", Local::Fast, None), ("bare_marks", Local::Strict, Some(Local::Strict)), ("bare_page", Local::Off, Some(Local::Off))] {
+        for (name, of, local) in [
+            ("bare", Local::Fast, None),
+            ("bare_marks", Local::Strict, Some(Local::Strict)),
+            ("bare_page", Local::Off, Some(Local::Off)),
+        ] {
             let page = Page::fetch(server(of)?.address()).await?;
             let keys = match local {
                 Some(local) => super::reference::keys_of_a_hit(&blog.stack.redis, server(local)?.address()).await?,

@@ -95,7 +95,8 @@ impl Server {
     /// What each request said under this name.
     pub fn header(&self, name: &str) -> Vec<Option<String>> {
         let seen = self.seen.lock().unwrap();
-        let of = |request: &Request| request.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        let of =
+            |request: &Request| request.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
         seen.iter().map(of).collect()
     }
 

@@ -48,7 +48,8 @@ fn reply(name: &str, request: &[u8]) -> Vec<u8> {
         () if request.starts_with("GET /unavailable ") => "503 Service Unavailable",
         () => "200 OK",
     };
-    let length = if status.starts_with("304") { String::new() } else { format!("Content-Length: {}\r\n", request.len()) };
+    let length =
+        if status.starts_with("304") { String::new() } else { format!("Content-Length: {}\r\n", request.len()) };
     let body = if request.starts_with("HEAD ") || status.starts_with("304") { "" } else { &*request };
     format!("HTTP/1.1 {status}\r\nX-Served-By: {name}\r\nETag: \"page\"\r\n{length}\r\n{body}").into_bytes()
 }
@@ -170,7 +171,10 @@ async fn questions_about_a_page_reach_the_app() {
     assert_eq!((known.status().as_u16(), &known.headers()["etag"]), (304, &"\"page\"".parse().unwrap()));
     let compressed = client.get(&url).header("Accept-Encoding", "gzip").send().await.unwrap();
     assert!(compressed.headers().get("content-encoding").is_none());
-    assert!(compressed.text().await.unwrap().contains("Accept-Encoding: gzip"), "the app compresses, so it has to know");
+    assert!(
+        compressed.text().await.unwrap().contains("Accept-Encoding: gzip"),
+        "the app compresses, so it has to know"
+    );
 }
 
 /// A server that answers 503 is there: it is not left out, and nobody asks the other one the same.
@@ -206,7 +210,11 @@ async fn what_is_not_for_the_public_ends_at_the_balancer() {
         ("/posts/metrics", 200, true),
     ] {
         let response = client.get(format!("{}{path}", nginx.url())).send().await.unwrap();
-        assert_eq!((response.status().as_u16(), response.headers().contains_key("x-served-by")), (status, from_app), "{path}");
+        assert_eq!(
+            (response.status().as_u16(), response.headers().contains_key("x-served-by")),
+            (status, from_app),
+            "{path}"
+        );
     }
     let too_long = client.post(format!("{}/page", nginx.url())).body("x".repeat(512 * 1024 + 1)).send().await.unwrap();
     assert_eq!(too_long.status(), 413);
