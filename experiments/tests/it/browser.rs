@@ -25,7 +25,8 @@ impl Driver {
         command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let mut ports = lines.filter_map(|line| line.rsplit_once("successfully on port ").map(|(_, port)| port.to_owned()));
+        let mut ports =
+            lines.filter_map(|line| line.rsplit_once("successfully on port ").map(|(_, port)| port.to_owned()));
         let port: u16 = ports.next().expect("chromedriver says its port").trim_end_matches('.').parse().unwrap();
         Self { child, url: format!("http://127.0.0.1:{port}") }
     }
@@ -108,7 +109,8 @@ impl Person {
         let Some(folder) = std::env::var_os("SCREENSHOTS").map(PathBuf::from) else { return };
         self.pictures += 1;
         let name = path.trim_matches('/').replace('/', "-");
-        let name = format!("{}-{:02}-{}.png", self.screen.name, self.pictures, if name.is_empty() { "list" } else { &name });
+        let name =
+            format!("{}-{:02}-{}.png", self.screen.name, self.pictures, if name.is_empty() { "list" } else { &name });
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join(name), self.client.screenshot().await.unwrap()).unwrap();
     }
@@ -171,7 +173,11 @@ async fn a_visit(driver: &Driver, site: &Site, screen: Screen) {
     person.fill("content", "A **bold** word, and a line of code:\n\n    SELECT 1;\n\n<script>alert(1)</script>").await;
     person.fill("tags", "browser, test").await;
     person.send("main form:has([name='title'])").await;
-    assert!(person.path().await.starts_with("/posts/"), "after writing one sees the post, not `{}`", person.path().await);
+    assert!(
+        person.path().await.starts_with("/posts/"),
+        "after writing one sees the post, not `{}`",
+        person.path().await
+    );
     assert!(person.sees(&title).await && person.sees("A bold word").await);
     let post = person.path().await;
     person.go("/").await;

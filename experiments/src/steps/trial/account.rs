@@ -4,8 +4,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use reqwest::{Client, header::CONTENT_TYPE};
-use serde_json::{Value, json};
+use reqwest::{
+    Client,
+    header::{CONTENT_TYPE, SET_COOKIE},
+    redirect::Policy,
+};
 
 use crate::load::spec::Endpoint;
 
@@ -24,22 +27,15 @@ pub(super) async fn authorise(mix: &mut [Endpoint], base_url: &str) -> Result<()
     Ok(())
 }
 
-/// Registers a user and begins a session for it.
+/// Registers a user, which begins a session, and gives the session's token: what the cookie carries can be sent as a header too.
 async fn sign_in(base_url: &str) -> Result<String> {
     // The database is a fresh copy in every trial, so that the name is free.
-    let (username, password) = ("reader-of-a-trial", "correct horse battery staple");
-    let user = json!({ "username": username, "email": "reader@trial.example", "password": password });
-    post(base_url, "/api/users", &user).await?;
-    let session = post(base_url, "/api/sessions", &json!({ "username": username, "password": password })).await?;
-    let token = session.get("token").and_then(Value::as_str).context("the answer of `/api/sessions` has no `token`")?;
-    Ok(token.to_owned())
-}
-
-async fn post(base_url: &str, path: &str, body: &Value) -> Result<Value> {
-    let client = Client::builder().no_proxy().timeout(LIMIT).build()?;
-    let request = client.post(format!("{base_url}{path}")).header(CONTENT_TYPE, "application/json");
-    let response = request.body(body.to_string()).send().await.with_context(|| format!("cannot post to `{path}`"))?;
-    let (status, text) = (response.status(), response.text().await?);
-    ensure!(status.is_success(), "`{path}` answers {status}: {text}");
-    serde_json::from_str(&text).with_context(|| format!("`{path}` answers something else than JSON: {text}"))
+    let form = "username=reader-of-a-trial&email=reader%40trial.example&password=correct+horse+battery+staple";
+    let client = Client::builder().no_proxy().redirect(Policy::none()).timeout(LIMIT).build()?;
+    let request = client.post(format!("{base_url}/register")).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let response = request.body(form).send().await.context("cannot post to `/register`")?;
+    ensure!(response.status() == 303, "`/register` answers {}: {}", response.status(), response.text().await?);
+    let cookies = response.headers().get_all(SET_COOKIE).iter().filter_map(|cookie| cookie.to_str().ok());
+    let token = cookies.filter_map(|cookie| cookie.strip_prefix("session=")?.split(';').next()).next();
+    Ok(token.context("the answer of `/register` begins no session")?.to_owned())
 }

@@ -107,7 +107,12 @@ async fn staleness(local: LocalCache, reads: u64) -> Vec<Duration> {
 async fn no_page_is_older_than_an_acknowledged_comment() {
     for (local, reads) in [(LocalCache::Strict, size(10_000, 1_000_000)), (LocalCache::Off, size(4_000, 100_000))] {
         let stale = staleness(local, reads).await;
-        assert!(stale.is_empty(), "{local:?}: {} of {reads} pages were stale, by {:?} at most", stale.len(), stale.last());
+        assert!(
+            stale.is_empty(),
+            "{local:?}: {} of {reads} pages were stale, by {:?} at most",
+            stale.len(),
+            stale.last()
+        );
     }
 }
 

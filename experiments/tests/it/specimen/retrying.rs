@@ -19,7 +19,8 @@ async fn a_comment_that_is_sent_again_is_there_once() {
     let account = Account::make(&site, "twice").await;
     for round in 0..size(5, 100) {
         let key = format!("0195d3f0-0000-7000-8000-{round:012x}");
-        for (content, key) in [(format!("With a key, {round}."), Some(key)), (format!("Without a key, {round}."), None)] {
+        for (content, key) in [(format!("With a key, {round}."), Some(key)), (format!("Without a key, {round}."), None)]
+        {
             let mut attempts = JoinSet::new();
             for _ in 0..8 {
                 let (account, content, key) = (account.clone(), content.clone(), key.clone());

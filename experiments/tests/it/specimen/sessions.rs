@@ -68,7 +68,10 @@ async fn what_a_server_remembers_dies_with_it() {
     let (healthy, after, of_first) = lost(SessionStore::Memory, Balancing::Sticky).await;
     assert_eq!(healthy, 0.0, "with its server, a visitor loses nothing");
     assert!((0.2..0.8).contains(&of_first), "{of_first:.2} of the visitors were with the first server");
-    assert!((after - of_first).abs() < 1e-9, "{after:.2} was lost with a server that had {of_first:.2} of the visitors");
+    assert!(
+        (after - of_first).abs() < 1e-9,
+        "{after:.2} was lost with a server that had {of_first:.2} of the visitors"
+    );
 
     for balancing in [Balancing::RoundRobin, Balancing::Sticky] {
         let (healthy, after, _) = lost(SessionStore::Redis, balancing).await;

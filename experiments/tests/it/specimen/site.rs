@@ -11,7 +11,6 @@ use experiments::stack::{
     RunFolder, SessionStore, Stack,
 };
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, SET_COOKIE};
-use serde_json::{Value, json};
 use sqlx::PgPool;
 use tempfile::TempDir;
 
@@ -174,36 +173,25 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// Registers a user and logs in.
+    /// Registers a user, which begins a session.
     pub(crate) async fn make(site: &Site, username: &str) -> Self {
-        let (client, url) = (client(), site.url());
-        let password = "correct horse battery staple";
+        let mut visitor = Visitor::new(site);
         let email = format!("{username}@example.org");
-        let user = json!({ "username": username, "email": email, "password": password });
-        post_json(&client, &format!("{url}/api/users"), &user).await;
-        let session = json!({ "username": username, "password": password });
-        let session = post_json(&client, &format!("{url}/api/sessions"), &session).await;
-        let token = session["token"].as_str().expect("a session has a token").to_owned();
-        Self { client, url, token }
+        let fields = [("username", username), ("email", &*email), ("password", "correct horse battery staple")];
+        let page = visitor.post("/register", &fields).await;
+        assert_eq!(page.status, 303, "{}", page.body);
+        let token = visitor.cookie("session").expect("a registration begins a session").to_owned();
+        Self { client: visitor.client, url: visitor.url, token }
     }
 
-    /// Comments as a form does; `key` names the submission, so that it can be sent again.
-    pub(crate) async fn comment(&self, post_id: u64, content: &str, key: Option<&str>) -> reqwest::Result<Page> {
+    /// Comments; `submission` names the attempt, so that it can be repeated.
+    pub(crate) async fn comment(&self, post_id: u64, content: &str, submission: Option<&str>) -> reqwest::Result<Page> {
+        let fields = [("content", content), ("submission", submission.unwrap_or_default())];
         let request = self.client.post(format!("{}/posts/{post_id}/comments", self.url));
-        let request = request
-            .header(AUTHORIZATION, format!("Bearer {}", self.token))
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(form(&[("content", content)]));
-        let request = key.into_iter().fold(request, |request, key| request.header("Idempotency-Key", key));
+        let request = request.header(AUTHORIZATION, format!("Bearer {}", self.token));
+        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form(&fields));
         Page::read(request.send().await?).await
     }
-}
-
-async fn post_json(client: &reqwest::Client, url: &str, body: &Value) -> Value {
-    let request = client.post(url).header(CONTENT_TYPE, "application/json").body(body.to_string());
-    let page = Page::read(request.send().await.unwrap()).await.unwrap();
-    assert!((200..300).contains(&page.status), "`{url}` answers {}: {}", page.status, page.body);
-    serde_json::from_str(&page.body).unwrap()
 }
 
 /// The values may hold any character.

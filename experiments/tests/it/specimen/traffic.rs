@@ -13,6 +13,7 @@ use super::site::{Page, client};
 pub(crate) struct Seen {
     pub(crate) at: Instant,
     pub(crate) took: Duration,
+    #[expect(dead_code, reason = "it is shown when a test fails")]
     pub(crate) path: String,
     /// The status, or why there was none.
     pub(crate) status: Result<u16, String>,
