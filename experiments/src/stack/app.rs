@@ -1,6 +1,5 @@
 //! A server of the app under measurement. Knows the app only by its environment variables, one line of its log, and `/readyz`.
 
-use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -113,7 +112,8 @@ impl AppOptions {
         }
     }
 
-    fn environment(&self) -> Vec<(String, OsString)> {
+    /// The variables of its environment.
+    pub fn variables(&self) -> Vec<(String, String)> {
         let on = |value: bool| if value { "on" } else { "off" }.to_owned();
         let local_cache = match self.local_cache {
             LocalCache::Off => "off",
@@ -148,7 +148,7 @@ impl AppOptions {
             self.session_redis_url.as_ref().map(|url| ("APP_SESSION_REDIS_URL".to_owned(), url.clone()));
         let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
         let further = self.environment.iter().cloned();
-        own.chain(route).chain(session_redis).chain(further).map(|(name, value)| (name, value.into())).collect()
+        own.chain(route).chain(session_redis).chain(further).collect()
     }
 }
 
@@ -166,7 +166,7 @@ impl AppServer {
             name: options.name.clone(),
             program: options.binary.clone(),
             arguments: vec!["serve".into()],
-            environment: options.environment(),
+            environment: options.variables().into_iter().map(|(name, value)| (name, value.into())).collect(),
             // It lies where the runner's user has built it, which an unprivileged user may be unable to reach.
             unprivileged: false,
             stop_signal: Signal::SIGTERM,

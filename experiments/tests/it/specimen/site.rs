@@ -184,7 +184,16 @@ impl Account {
         Self { client: visitor.client, url: visitor.url, token }
     }
 
-    /// Comments; `submission` names the attempt, so that it can be repeated.
+    /// Comments through the API; the header `Idempotency-Key` names the attempt.
+    pub(crate) async fn comment_as_json(&self, post_id: u64, content: &str, key: &str) -> reqwest::Result<Page> {
+        let request = self.client.post(format!("{}/api/posts/{post_id}/comments", self.url));
+        let request = request.header(AUTHORIZATION, format!("Bearer {}", self.token)).header("Idempotency-Key", key);
+        let request = request.header(CONTENT_TYPE, "application/json");
+        let body = serde_json::json!({ "content": content }).to_string();
+        Page::read(request.body(body).send().await?).await
+    }
+
+    /// Comments as a form does; `submission` names the attempt, so that it can be repeated.
     pub(crate) async fn comment(&self, post_id: u64, content: &str, submission: Option<&str>) -> reqwest::Result<Page> {
         let fields = [("content", content), ("submission", submission.unwrap_or_default())];
         let request = self.client.post(format!("{}/posts/{post_id}/comments", self.url));
