@@ -66,15 +66,28 @@ serve *ARGUMENTS: setup _build
 # Run the tests against a PostgreSQL and a Redis of their own (arguments go to the test runner)
 [group('develop')]
 [no-exit-message]
-test *ARGUMENTS: setup _build
+test *ARGUMENTS: (setup "--tests") _build
     @if cargo nextest --version >/dev/null 2>&1; then runner='nextest run'; else runner=test; fi; \
     exec "{{ experiments }}" stack exec -- cargo $runner --release --workspace "$@"
 
-# Run the micro-benchmarks and print their table
+# The fault tests at full size: a million checked reads, a thousand readers of one cold page, services killed under load
+[group('develop')]
+[no-exit-message]
+torture *ARGUMENTS: (setup "--tests") _build
+    @if cargo nextest --version >/dev/null 2>&1; then runner='nextest run'; else runner=test; fi; \
+    TORTURE=full exec "{{ experiments }}" stack exec -- cargo $runner --release --package experiments --test it "$@" specimen
+
+# Run the micro-benchmarks and print their table; `bench app` holds the blog against what its parts can do
 [group('develop')]
 [no-exit-message]
 bench *ARGUMENTS:
-    cargo bench --workspace "$@"
+    @if [ "${1:-}" = app ]; then shift; exec "{{ just_executable() }}" --justfile "{{ justfile() }}" _bench-app "$@"; \
+    else exec cargo bench --workspace "$@"; fi
+
+[no-exit-message]
+_bench-app *ARGUMENTS: setup _build
+    @cargo build --release --package app --example bare
+    @"{{ experiments }}" bench app "$@"
 
 # Format the code
 [group('develop')]
@@ -109,13 +122,13 @@ sqlx-check: (test "the_offline_data_are_current")
 # Everything that has to pass before a change is merged
 [group('develop')]
 [no-exit-message]
-ci: setup _build lint test
+ci: _build lint test
 
-# Find or install PostgreSQL, Redis, NGINX and Typst
+# Find or install PostgreSQL, Redis, NGINX and Typst (with --tests also the browser of the tests)
 [group('machine')]
 [no-exit-message]
-setup:
-    @cargo run --quiet --release --package setup -- install
+setup *ARGUMENTS:
+    @cargo run --quiet --release --package setup -- install "$@"
 
 # Show which programs are there, in which version, and what to do about the others
 [group('machine')]

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    pipeline::{self, Outcome, Project, RunOptions, ServeOptions},
+    pipeline::{self, BenchAppOptions, Outcome, Project, RunOptions, ServeOptions},
     results::Damage,
     steps::Usage,
 };
@@ -73,10 +73,16 @@ enum Command {
         /// The port of NGINX; 0 for any free one.
         #[arg(long, default_value_t = 8080)]
         port: u16,
-        /// Keep a client with the server of its first request.
+        /// Keep a client with the server that made its session.
         #[arg(long)]
         sticky: bool,
+        /// Keep sessions in each server's own memory, so that one can see how they are lost.
+        #[arg(long)]
+        memory_sessions: bool,
     },
+    /// Hold the blog against what its parts can do.
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Private PostgreSQL and Redis, for looking around and for tests.
     #[command(subcommand)]
     Stack(StackCommand),
@@ -88,6 +94,25 @@ enum Command {
     Trial {
         /// The specification, a JSON file.
         spec: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum BenchCommand {
+    /// Print what the blog costs beside a bare server, NGINX and pgbench; exit code 15 says that a promise was not kept.
+    App {
+        /// Blocks; in each every contender is tried once. Fewer than six give no interval.
+        #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100))]
+        blocks: u32,
+        /// Measured seconds of a trial at the offered rate.
+        #[arg(long, default_value_t = 2.0)]
+        seconds: f64,
+        /// Offered requests per second.
+        #[arg(long, default_value_t = 2000.0)]
+        rate_per_s: f64,
+        /// Posts of the blog; page 10,000 of the list needs the default.
+        #[arg(long, default_value_t = 201_000)]
+        posts: u32,
     },
 }
 
@@ -147,7 +172,13 @@ async fn dispatch(command: Command, results: Option<PathBuf>) -> Result<u8> {
         Command::Status => pipeline::status(&project, &results)?,
         Command::Why { step } => pipeline::why(&project, &results, &step)?,
         Command::Trace { key } => pipeline::trace(&results, &key)?,
-        Command::Serve { port, sticky } => pipeline::serve(&project, &ServeOptions { port, sticky }).await?,
+        Command::Serve { port, sticky, memory_sessions } => {
+            pipeline::serve(&project, &ServeOptions { port, sticky, memory_sessions }).await?;
+        }
+        Command::Bench(BenchCommand::App { blocks, seconds, rate_per_s, posts }) => {
+            let kept = pipeline::bench_app(&project, BenchAppOptions { blocks, seconds, rate_per_s, posts }).await?;
+            return Ok(if kept { 0 } else { code::FALSE });
+        }
         Command::Stack(StackCommand::Up) => {
             let folder = crate::stack::RunFolder::temporary(&project.runs(), pipeline::stack_programs(&project)?)?;
             crate::stack::up(folder).await?;

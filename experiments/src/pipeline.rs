@@ -1,5 +1,6 @@
 //! From a question to the PDF: the only file that sees every room. It orders the work and decides nothing of its content.
 
+mod bench_app;
 mod bless;
 mod document;
 mod environment;
@@ -23,6 +24,7 @@ use crate::{
     steps::{Bench, Blog, COMMON_INPUTS, Kept, Profile, Progress, STEPS, Step, Usage, unknown},
 };
 
+pub use bench_app::{BenchAppOptions, bench_app};
 pub use bless::bless;
 pub use document::{dictionary, report, trace};
 pub use programs::{programs, stack_programs};

@@ -37,8 +37,13 @@ pub struct Findings {
 #[must_use]
 pub fn examine(search: &Search) -> Findings {
     let mut rows = vec![compiler(search, "rustc", "rustc "), compiler(search, "cargo", "cargo ")];
-    rows.extend(Program::ALL.map(|program| program_row(search, program)));
+    let needed = Program::ALL.into_iter().filter(|program| !Program::FOR_TESTS.contains(program));
+    rows.extend(needed.map(|program| program_row(search, program)));
     let complete = rows.iter().all(|row| row.remedy.is_empty());
+    rows.extend(Program::FOR_TESTS.map(|program| {
+        let row = program_row(search, program);
+        Row { needed: format!("{}, for `just test`", row.needed), ..row }
+    }));
     rows.push(helper(search, "cargo-nextest", &["--version"], "cargo-nextest ", "for `just test`; else `cargo test`"));
     rows.push(manager(search));
     rows.push(helper(search, "python3", &["-m", "pip", "--version"], "pip ", "to install just and Typst"));

@@ -29,15 +29,15 @@ impl fmt::Display for Unavailable {
 
 impl std::error::Error for Unavailable {}
 
-/// Provides every program that `just setup` answers for, and says on `out` what it did and how long each part took.
+/// Provides `programs`, and says on `out` what it did and how long each part took.
 ///
 /// # Errors
 ///
 /// [`Unavailable`] if something is still missing afterwards.
-pub fn install(project_root: &Path, out: &mut impl Write) -> Result<(), Unavailable> {
+pub fn install(project_root: &Path, programs: &[Program], out: &mut impl Write) -> Result<(), Unavailable> {
     let start = Instant::now();
     let search = Search::for_project(project_root);
-    let (mut found, missing) = survey(&search);
+    let (mut found, missing) = survey(&search, programs);
     let mut reasons = Vec::new();
     if !missing.is_empty() {
         let mut session = Session { project_root, system: System::detect(&search), search: &search, out };
@@ -48,7 +48,7 @@ pub fn install(project_root: &Path, out: &mut impl Write) -> Result<(), Unavaila
         if missing.iter().any(|problem| problem.program == Program::Typst) {
             reasons.extend(pypi::install_typst(&mut session).err());
         }
-        let (found_now, still_missing) = survey(&search);
+        let (found_now, still_missing) = survey(&search, programs);
         found = found_now;
         reasons.extend(still_missing.iter().map(without_remedy));
     }
@@ -67,11 +67,11 @@ fn without_remedy(problem: &Missing) -> String {
     text.strip_suffix(&format!("; {}", problem.remedy)).map_or_else(|| text.clone(), str::to_owned)
 }
 
-fn survey(search: &Search) -> (Vec<Located>, Vec<Missing>) {
+fn survey(search: &Search, programs: &[Program]) -> (Vec<Located>, Vec<Missing>) {
     let mut found = Vec::new();
     let mut missing = Vec::new();
-    for program in Program::INSTALLED_BY_SETUP {
-        match locate(search, program) {
+    for program in programs {
+        match locate(search, *program) {
             Ok(located) => found.push(located),
             Err(problem) => missing.push(problem),
         }

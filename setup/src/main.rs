@@ -4,11 +4,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use setup::{doctor, install};
+use setup::{Program, doctor, install};
 
 const USAGE: &str = "\
-usage: setup install   find the programs that Loadbook runs, and install what is missing
-       setup doctor    show them as a table
+usage: setup install           find the programs that Loadbook runs, and install what is missing
+       setup install --tests   the same, and the browser that only the tests run
+       setup doctor            show them as a table
 exit codes: 0 everything is there, 2 wrong use, 16 something is missing
 ";
 
@@ -23,13 +24,14 @@ fn main() -> ExitCode {
         return ExitCode::from(WRONG_USE);
     };
     match arguments[..] {
-        ["install"] => match install::install(&root, &mut io::stdout()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(unavailable) => {
-                eprintln!("error: {unavailable}");
-                ExitCode::from(TOOL_MISSING)
+        ["install"] => install(&root),
+        ["install", "--tests"] => {
+            // Without it one test fails and says so; the others can run all the same.
+            if let Err(unavailable) = install::install(&root, &Program::FOR_TESTS, &mut io::stdout()) {
+                eprintln!("warning: the test with the browser will fail: {unavailable}");
             }
-        },
+            install(&root)
+        }
         ["doctor"] => {
             let findings = doctor::examine_this_machine(&root);
             // A closed pipe (`just doctor | head`) is no failure of the machine.
@@ -43,6 +45,16 @@ fn main() -> ExitCode {
         _ => {
             eprint!("error: unknown arguments `{}`\n{USAGE}", arguments.join(" "));
             ExitCode::from(WRONG_USE)
+        }
+    }
+}
+
+fn install(root: &Path) -> ExitCode {
+    match install::install(root, &Program::INSTALLED_BY_SETUP, &mut io::stdout()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(unavailable) => {
+            eprintln!("error: {unavailable}");
+            ExitCode::from(TOOL_MISSING)
         }
     }
 }

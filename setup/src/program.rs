@@ -17,14 +17,22 @@ pub enum Program {
     Nginx,
     /// The typesetter of the report.
     Typst,
+    /// The browser of the tests.
+    Chromium,
+    /// What lets a test drive it; its major version is Chromium's.
+    ChromeDriver,
 }
 
 impl Program {
     /// Every program, in the order of the doctor's table.
-    pub const ALL: [Self; 5] = [Self::Just, Self::Postgres, Self::Redis, Self::Nginx, Self::Typst];
+    pub const ALL: [Self; 7] =
+        [Self::Just, Self::Postgres, Self::Redis, Self::Nginx, Self::Typst, Self::Chromium, Self::ChromeDriver];
 
     /// What `just setup` provides. `just` is not among them: whoever runs the recipe has it.
     pub const INSTALLED_BY_SETUP: [Self; 4] = [Self::Postgres, Self::Redis, Self::Nginx, Self::Typst];
+
+    /// What `just setup --tests` provides besides: nothing but the tests runs them.
+    pub const FOR_TESTS: [Self; 2] = [Self::Chromium, Self::ChromeDriver];
 
     /// The name as its authors write it.
     #[must_use]
@@ -35,6 +43,8 @@ impl Program {
             Self::Redis => "Redis or Valkey",
             Self::Nginx => "NGINX",
             Self::Typst => "Typst",
+            Self::Chromium => "Chromium",
+            Self::ChromeDriver => "ChromeDriver",
         }
     }
 
@@ -50,6 +60,8 @@ impl Program {
             Self::Nginx => Needed { at_least: &[1, 22], below: None },
             // Typst is below 1.0: each minor release may lay the same page out differently.
             Self::Typst => Needed { at_least: &[0, 15], below: Some(&[0, 16]) },
+            // The first whose headless mode is the browser itself.
+            Self::Chromium | Self::ChromeDriver => Needed { at_least: &[112], below: None },
         }
     }
 
@@ -61,6 +73,8 @@ impl Program {
             Self::Redis => &["redis-server", "valkey-server"],
             Self::Nginx => &["nginx"],
             Self::Typst => &["typst"],
+            Self::Chromium => &["chromium", "chromium-browser", "google-chrome", "Chromium", "Google Chrome"],
+            Self::ChromeDriver => &["chromedriver"],
         }
     }
 
@@ -68,7 +82,7 @@ impl Program {
     pub(crate) const fn companions(self) -> &'static [&'static str] {
         match self {
             Self::Postgres => &["initdb"],
-            Self::Just | Self::Redis | Self::Nginx | Self::Typst => &[],
+            _ => &[],
         }
     }
 
@@ -76,7 +90,7 @@ impl Program {
     pub(crate) const fn version_argument(self) -> &'static str {
         match self {
             Self::Nginx => "-v",
-            Self::Just | Self::Postgres | Self::Redis | Self::Typst => "--version",
+            _ => "--version",
         }
     }
 
@@ -89,6 +103,9 @@ impl Program {
             // Also takes NGINX's relatives, which keep its number: `nginx version: openresty/1.27.1.1`.
             Self::Nginx => "/",
             Self::Typst => "typst ",
+            Self::Chromium if output.contains("Google Chrome ") => "Google Chrome ",
+            Self::Chromium => "Chromium ",
+            Self::ChromeDriver => "ChromeDriver ",
         };
         Version::after(marker, output)
     }
@@ -106,8 +123,13 @@ impl Program {
                 "/usr/libexec/postgresql*",
                 "/Applications/Postgres.app/Contents/Versions/*/bin",
             ],
+            Self::Chromium => &[
+                "/snap/bin",
+                "/Applications/Chromium.app/Contents/MacOS",
+                "/Applications/Google Chrome.app/Contents/MacOS",
+            ],
             // An ordinary user of Debian does not have `sbin` on the `PATH`, and NGINX is there.
-            Self::Just | Self::Redis | Self::Nginx | Self::Typst => &[
+            Self::Just | Self::Redis | Self::Nginx | Self::Typst | Self::ChromeDriver => &[
                 "/usr/sbin",
                 "/usr/local/sbin",
                 "/usr/local/bin",
@@ -147,6 +169,13 @@ mod tests {
             (Program::Nginx, "nginx version: openresty/1.27.1.1\n", "1.27.1.1"),
             (Program::Typst, "typst 0.15.1 (8f2a3b4c)\n", "0.15.1"),
             (Program::Typst, "typst 0.15.2\n", "0.15.2"),
+            (Program::Chromium, "Chromium 156.0.8078.79 built on Debian GNU/Linux 12 (bookworm)\n", "156.0.8078.79"),
+            (Program::Chromium, "Google Chrome 141.0.7390.54 \n", "141.0.7390.54"),
+            (
+                Program::ChromeDriver,
+                "ChromeDriver 156.0.8078.79 (a21ce95c24ce-refs/branch-heads/8078)\n",
+                "156.0.8078.79",
+            ),
         ];
         for (program, output, expected) in table {
             let version = program.read_version(output).map(|version| version.to_string());

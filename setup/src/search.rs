@@ -168,6 +168,9 @@ pub fn locate(search: &Search, program: Program) -> Result<Located, Missing> {
     }
     let remedy = match program {
         Program::Just => "start it as `./just`, which installs it".to_owned(),
+        Program::Chromium | Program::ChromeDriver => {
+            "run `./just setup --tests`, which installs it or says how".to_owned()
+        }
         _ => "run `./just setup`, which installs it or says how".to_owned(),
     };
     Err(Missing { program, found_too_old: refused.map(Box::new), passed_over, needed, remedy })
@@ -178,7 +181,7 @@ pub fn locate(search: &Search, program: Program) -> Result<Located, Missing> {
 fn settled(program: Program, path: PathBuf) -> PathBuf {
     match program {
         Program::Postgres => path.canonicalize().unwrap_or(path),
-        Program::Just | Program::Redis | Program::Nginx | Program::Typst => path,
+        _ => path,
     }
 }
 

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use goose::client::GooseClientBuilder;
 use goose::config::GooseConfiguration;
 use goose::prelude::{GooseAttack, Scenario, Transaction, TransactionFunction};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::sync::{Barrier, oneshot};
 
 use super::pace::Pace;
@@ -34,8 +35,10 @@ pub struct Shared {
     pub pace: Pace,
     /// What to ask for.
     pub mix: Mix,
-    /// The endpoints of the mix.
+    /// The endpoints of the mix, then the start of a session.
     pub endpoints: Vec<Endpoint>,
+    /// The headers of each, ready to send.
+    pub headers: Vec<HeaderMap>,
     /// Address, without a slash at its end.
     pub base_url: String,
     /// The client: one pool of connections for all users.
@@ -64,7 +67,8 @@ impl Shared {
         let shared = Self {
             pace: Pace::new(schedule::plan(spec), spec.worker),
             mix: Mix::new(spec),
-            endpoints: spec.mix.clone(),
+            endpoints: spec.mix.iter().chain(&spec.session_start).cloned().collect(),
+            headers: spec.mix.iter().chain(&spec.session_start).map(headers).collect::<Result<_>>()?,
             base_url: spec.base_url.trim_end_matches('/').to_owned(),
             client: client(spec)?,
             cookies: spec.cookies,
@@ -228,6 +232,14 @@ fn configuration(spec: &TrialSpec) -> GooseConfiguration {
     configuration.no_error_summary = true;
     configuration.quiet = 2;
     configuration
+}
+
+fn headers(endpoint: &Endpoint) -> Result<HeaderMap> {
+    let headers = endpoint
+        .headers
+        .iter()
+        .map(|(name, value)| Ok((HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_str(value)?)));
+    headers.collect::<Result<_>>().with_context(|| format!("the headers of `{}` cannot be sent", endpoint.name))
 }
 
 fn client(spec: &TrialSpec) -> Result<reqwest::Client> {

@@ -154,8 +154,10 @@ pub struct Sample {
     pub completed_second: i32,
     /// Whether the last byte came before the end of its phase.
     pub completed_in_phase: bool,
-    /// Place of the endpoint in the mix.
+    /// Place of the endpoint in the specification.
     pub endpoint: u16,
+    /// Whether the schedule asked for it; it did not for the start of a session.
+    pub scheduled: bool,
     /// `X-Served-By`, or empty.
     pub served_by: Arc<str>,
     /// `Cache-Status`.
@@ -245,6 +247,9 @@ impl Recorder {
         cell.latency_us.record(sample.latency_us);
         cell.service_us.record(sample.service_us);
         cell.lag_us.record(sample.lag_us);
+        if !sample.scheduled {
+            return;
+        }
         let completed = self.completed.entry(sample.phase).or_default();
         completed.in_phase_count += u64::from(sample.completed_in_phase);
         completed.expected_in_phase_count += u64::from(sample.completed_in_phase && sample.expected);

@@ -10,7 +10,7 @@ use super::spec::{Endpoint, Ids, TrialSpec};
 /// A request, ready to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedRequest {
-    /// Place of its endpoint in the specification's `mix`.
+    /// Place of its endpoint in the specification; see [`TrialSpec::endpoint`].
     pub endpoint: usize,
     /// Path with query.
     pub path: String,
@@ -18,9 +18,14 @@ pub struct PlannedRequest {
     pub form: Option<String>,
 }
 
+/// The start of a session draws from streams of its own, so that it moves no draw of the mix: no phase and ticket reach this bit.
+const SESSION_START: u64 = 1 << 60;
+
 /// Draws requests from the weighted mix.
 pub struct Mix {
+    /// Those of the mix, then the start of a session.
     endpoints: Vec<Endpoint>,
+    mix_count: usize,
     zipf: Vec<Option<Zipf<f64>>>,
     weight_ends: Vec<u64>,
     random: ChaCha8Rng,
@@ -37,8 +42,9 @@ impl Mix {
         });
         Self {
             weight_ends: weight_ends.collect(),
-            zipf: spec.mix.iter().map(|endpoint| zipf(endpoint.ids.as_ref())).collect(),
-            endpoints: spec.mix.clone(),
+            zipf: spec.mix.iter().chain(&spec.session_start).map(|endpoint| zipf(endpoint.ids.as_ref())).collect(),
+            mix_count: spec.mix.len(),
+            endpoints: spec.mix.iter().chain(&spec.session_start).cloned().collect(),
             random: ChaCha8Rng::seed_from_u64(spec.seed),
         }
     }
@@ -52,8 +58,20 @@ impl Mix {
         let weights: u64 = *self.weight_ends.last().unwrap_or(&1);
         let at = random.random_range(0..weights);
         let index = self.weight_ends.partition_point(|&end| end <= at);
+        self.plan(index, (phase, ticket), &mut random)
+    }
+
+    /// The request with which a session begins before that of the ticket; `None` when sessions have no start of their own.
+    #[must_use]
+    pub fn draw_session_start(&self, phase: usize, ticket: u64) -> Option<PlannedRequest> {
+        let mut random = self.random.clone();
+        random.set_stream(SESSION_START | (phase as u64) << 44 | ticket);
+        (self.endpoints.len() > self.mix_count).then(|| self.plan(self.mix_count, (phase, ticket), &mut random))
+    }
+
+    fn plan(&self, index: usize, (phase, ticket): (usize, u64), random: &mut ChaCha8Rng) -> PlannedRequest {
         let endpoint = &self.endpoints[index];
-        let id = endpoint.ids.as_ref().map(|ids| self.draw_id(index, ids, &mut random));
+        let id = endpoint.ids.as_ref().map(|ids| self.draw_id(index, ids, random));
         let fill = |text: &str, encode: bool| {
             let mut text = text.to_owned();
             if let Some(id) = &id {

@@ -67,6 +67,12 @@ pub struct PhaseResult {
     pub failed_count: u64,
     /// Requests that were due and never sent, because the drain limit was reached.
     pub unsent_count: u64,
+    /// Requests with which a session began; they are in none of the other counts.
+    #[serde(default)]
+    pub session_start_count: u64,
+    /// The part of them that got another answer than the expected one, or none.
+    #[serde(default)]
+    pub session_start_unexpected_count: u64,
     /// Sum of the bodies.
     pub body_bytes: u64,
     /// Offered rate.
@@ -192,10 +198,10 @@ impl TrialResult {
         read().with_context(|| format!("could not read the trial's result `{}`", path.display()))
     }
 
-    /// The cells of the measured phases.
+    /// The cells of the measured phases, without the starts of sessions.
     pub fn measured_cells(&self) -> impl Iterator<Item = &ResultCell> {
         let measured = |name: &str| self.phases.iter().any(|phase| phase.measured && phase.name == name);
-        self.cells.iter().filter(move |cell| measured(&cell.phase))
+        self.cells.iter().filter(move |cell| measured(&cell.phase) && !self.spec.is_session_start(&cell.endpoint))
     }
 
     /// The measured phases.
@@ -230,6 +236,12 @@ pub fn warnings(result: &TrialResult) -> Vec<String> {
         warn(phase.unsent_count, "were never sent, because the drain limit was reached");
         warn(phase.failed_count, "got no answer");
         warn(phase.unexpected_count - phase.failed_count, "got an unexpected answer");
+        if phase.session_start_unexpected_count > 0 {
+            warnings.push(format!(
+                "phase `{}`: {} of {} sessions did not begin as expected",
+                phase.name, phase.session_start_unexpected_count, phase.session_start_count
+            ));
+        }
     }
     if let Some(lag_us) = result.generator.lag_p99_us.filter(|&lag_us| lag_us > LARGEST_LAG_P99_US) {
         warnings.push(format!("the generator was late: the 99th percentile of its send lag is {lag_us} µs"));

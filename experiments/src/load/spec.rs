@@ -47,6 +47,10 @@ pub struct TrialSpec {
     pub phases: Vec<Phase>,
     /// What is asked for, by weight.
     pub mix: Vec<Endpoint>,
+    /// With `cookies = "per_user"`: what a user asks for first when it has no cookies, so that the server begins a session. It comes
+    /// on top of the rate, its `weight` is 0, and it is recorded under its own name.
+    #[serde(default)]
+    pub session_start: Option<Endpoint>,
     /// Where the result is written.
     pub output: PathBuf,
 }
@@ -124,6 +128,9 @@ pub struct Endpoint {
     /// Fields of a form to send; the values may contain `{id}` and `{n}`.
     #[serde(default)]
     pub form: BTreeMap<String, String>,
+    /// Headers to send, besides those that the generator sets itself; they are sent as they are.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
     /// Which answer is the right one.
     #[serde(default)]
     pub expect: Expect,
@@ -223,6 +230,18 @@ impl TrialSpec {
         let spec: Self = serde_json::from_str(text)?;
         spec.validate()?;
         Ok(spec)
+    }
+
+    /// The endpoint at a place: those of the mix, then the start of a session.
+    #[must_use]
+    pub fn endpoint(&self, place: usize) -> Option<&Endpoint> {
+        self.mix.get(place).or(self.session_start.as_ref().filter(|_| place == self.mix.len()))
+    }
+
+    /// Whether a request of this name is the start of a session, which no schedule asked for.
+    #[must_use]
+    pub fn is_session_start(&self, endpoint: &str) -> bool {
+        self.session_start.as_ref().is_some_and(|start| start.name == endpoint)
     }
 
     /// The sum of all phases.

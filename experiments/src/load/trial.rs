@@ -187,7 +187,7 @@ fn result_cell(spec: &TrialSpec, key: &CellKey, cell: &super::recorder::Cell) ->
     ResultCell {
         phase: spec.phases[usize::from(key.phase)].name.clone(),
         second: key.second,
-        endpoint: spec.mix[usize::from(key.endpoint)].name.clone(),
+        endpoint: spec.endpoint(usize::from(key.endpoint)).map(|endpoint| endpoint.name.clone()).unwrap_or_default(),
         served_by: key.served_by.to_string(),
         cache: key.cache,
         status: key.status,
@@ -211,7 +211,9 @@ fn phase_result(
     let phase = &spec.phases[index];
     let first_measured = spec.phases.iter().position(|phase| phase.measured).unwrap_or(0);
     let start_of = |index: usize| spec.phases[..index].iter().map(|phase| phase.duration_s).sum::<f64>();
-    let own = || cells.iter().filter(|cell| cell.phase == phase.name);
+    let of_phase = || cells.iter().filter(|cell| cell.phase == phase.name);
+    let own = || of_phase().filter(|cell| !spec.is_session_start(&cell.endpoint));
+    let starts = || of_phase().filter(|cell| spec.is_session_start(&cell.endpoint));
     let all_count: u64 = own().map(|cell| cell.count).sum();
     let failed_count: u64 = own().filter(|cell| cell.status == 0).map(|cell| cell.count).sum();
     let unexpected_count: u64 = own().map(|cell| cell.unexpected_count).sum();
@@ -229,6 +231,8 @@ fn phase_result(
         unexpected_count,
         failed_count,
         unsent_count: offered_count - sent_count,
+        session_start_count: starts().map(|cell| cell.count).sum(),
+        session_start_unexpected_count: starts().map(|cell| cell.unexpected_count).sum(),
         body_bytes: own().map(|cell| cell.body_bytes).sum(),
         offered_per_s: offered_count as f64 / phase.duration_s,
         achieved_per_s: completed.expected_in_phase_count as f64 / phase.duration_s,

@@ -1,6 +1,7 @@
 //! The limits of a specification's values. Each message names the field, the value found and what is accepted, because the
 //! person who reads it sees a JSON file and not this code.
 
+use reqwest::header::{HeaderName, HeaderValue};
 use thiserror::Error;
 
 use super::spec::{Cookies, Endpoint, Ids, Phase, SPEC_VERSION, TrialSpec};
@@ -61,7 +62,8 @@ impl TrialSpec {
         check(known, "cpu_list", format!("{:?}", self.cpu_list), "numbers of processors, below 1024")?;
         check(!self.output.as_os_str().is_empty(), "output", "", "the path of a file to write")?;
         self.validate_phases()?;
-        self.validate_mix()
+        self.validate_mix()?;
+        self.session_start.as_ref().map_or(Ok(()), |start| self.validate_session_start(start))
     }
 
     fn validate_phases(&self) -> Result<(), InvalidField> {
@@ -102,7 +104,21 @@ impl TrialSpec {
         let weight: u64 = self.mix.iter().map(|endpoint| u64::from(endpoint.weight)).sum();
         check(weight > 0, "mix", "weights that sum to 0", "at least one weight above 0")
     }
+
+    fn validate_session_start(&self, start: &Endpoint) -> Result<(), InvalidField> {
+        let at = "session_start";
+        let keeps_cookies = self.cookies == Cookies::PerUser;
+        check(keeps_cookies, at, "present", "null unless `cookies` is `per_user`")?;
+        validate_endpoint(start, at)?;
+        check(start.weight == 0, format!("{at}.weight"), start.weight, "0, because it comes on top of the mix")?;
+        let repeated = self.mix.iter().any(|endpoint| endpoint.name == start.name);
+        check(!repeated, format!("{at}.name"), &start.name, "a name that no other endpoint has")
+    }
 }
+
+/// Set by the generator itself.
+const OWN_HEADERS: [&str; 7] =
+    ["connection", "content-length", "content-type", "cookie", "host", "transfer-encoding", "user-agent"];
 
 fn validate_phase(phase: &Phase, index: usize) -> Result<(), InvalidField> {
     check(!phase.name.trim().is_empty(), format!("phases[{index}].name"), &phase.name, "a name")?;
@@ -136,6 +152,16 @@ fn validate_endpoint(endpoint: &Endpoint, at: &str) -> Result<(), InvalidField> 
     )?;
     let sends_form = endpoint.form.is_empty() || endpoint.method == super::spec::Method::Post;
     check(sends_form, format!("{at}.form"), "filled", "empty unless `method` is `POST`")?;
+    for (name, value) in &endpoint.headers {
+        let is_name = HeaderName::from_bytes(name.as_bytes()).is_ok();
+        check(is_name, format!("{at}.headers"), name, "names of headers: letters, digits and `-`")?;
+        let is_free = !OWN_HEADERS.iter().any(|own| own.eq_ignore_ascii_case(name));
+        check(is_free, format!("{at}.headers"), name, "headers that the generator does not set itself")?;
+        let repeated = endpoint.headers.keys().filter(|other| other.eq_ignore_ascii_case(name)).count() > 1;
+        check(!repeated, format!("{at}.headers"), name, "each header once")?;
+        let has_value = !value.is_empty() && HeaderValue::from_str(value).is_ok_and(|value| value.to_str().is_ok());
+        check(has_value, format!("{at}.headers.{name}"), value, "visible ASCII, not empty")?;
+    }
     check(!endpoint.expect.status.is_empty(), format!("{at}.expect.status"), "[]", "at least one status code")?;
     let codes_fit = endpoint.expect.status.iter().all(|code| (100..=599).contains(code));
     check(codes_fit, format!("{at}.expect.status"), format!("{:?}", endpoint.expect.status), "codes from 100 to 599")?;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use goose::prelude::{GooseMethod, GooseRequest, GooseUser};
 use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderMap, SET_COOKIE};
@@ -86,28 +86,43 @@ pub async fn work(user: &mut GooseUser, shared: &Shared) {
 impl Worker<'_> {
     async fn take(&mut self, turn: Turn) {
         let planned = self.shared.mix.draw(turn.phase, turn.ticket);
-        let cookie = self.cookie();
+        let mut start = Duration::ZERO;
+        if self.begins_session()
+            && let Some(planned) = self.shared.mix.draw_session_start(turn.phase, turn.ticket)
+        {
+            let sent = Instant::now();
+            self.ask(&planned, turn.phase, sent, false).await;
+            start = sent.elapsed();
+        }
+        // The start of a session is not part of the load time of the request behind it: it has its own place in the result.
+        let intended = turn.intended.map_or_else(Instant::now, |intended| intended + start);
+        self.ask(&planned, turn.phase, intended, true).await;
+    }
+
+    /// Sends a request and notes what became of it.
+    async fn ask(&mut self, planned: &PlannedRequest, phase: usize, intended: Instant, scheduled: bool) {
+        let cookie = self.jar.header();
         let sent = Instant::now();
-        let answer = self.send(&planned, cookie.as_deref()).await;
+        let answer = self.send(planned, cookie.as_deref()).await;
         let done = Instant::now();
         self.shared.note_answer(answer.failure);
         if self.shared.cookies == Cookies::PerUser {
-            self.note_session(turn.phase, &answer.served_by);
+            self.note_session(phase, &answer.served_by);
         }
-        let intended = turn.intended.unwrap_or(sent);
         self.samples.push(Sample {
-            phase: turn.phase as u16,
+            phase: phase as u16,
             second: self.shared.second_of(intended),
             completed_second: self.shared.second_of(done),
-            completed_in_phase: done <= self.shared.pace.phase_end(turn.phase),
+            completed_in_phase: done <= self.shared.pace.phase_end(phase),
             endpoint: planned.endpoint as u16,
+            scheduled,
             served_by: answer.served_by,
             cache: answer.cache,
             status: answer.status,
             failure: answer.failure,
             expected: answer.expected,
             body_bytes: answer.body_bytes,
-            latency_us: (done - intended).as_micros() as u64,
+            latency_us: done.saturating_duration_since(intended).as_micros() as u64,
             service_us: (done - sent).as_micros() as u64,
             lag_us: sent.saturating_duration_since(intended).as_micros() as u64,
         });
@@ -116,9 +131,10 @@ impl Worker<'_> {
         }
     }
 
-    fn cookie(&mut self) -> Option<String> {
+    /// Counts a request of the session, ends the session when it had all of them, and says whether this is the first.
+    fn begins_session(&mut self) -> bool {
         if self.shared.cookies == Cookies::None {
-            return None;
+            return false;
         }
         if self.shared.requests_per_session.is_some_and(|most| self.requests_in_session >= most) {
             self.jar.clear();
@@ -126,7 +142,7 @@ impl Worker<'_> {
             self.session_server = None;
         }
         self.requests_in_session += 1;
-        self.jar.header()
+        self.requests_in_session == 1
     }
 
     async fn send(&mut self, planned: &PlannedRequest, cookie: Option<&str>) -> Answer {
@@ -134,6 +150,9 @@ impl Worker<'_> {
         let endpoint = &shared.endpoints[planned.endpoint];
         let (method, goose_method) = methods(endpoint.method);
         let mut builder = self.user.client.request(method, format!("{}{}", shared.base_url, planned.path));
+        if !shared.headers[planned.endpoint].is_empty() {
+            builder = builder.headers(shared.headers[planned.endpoint].clone());
+        }
         if let Some(cookie) = cookie {
             builder = builder.header(COOKIE, cookie);
         }

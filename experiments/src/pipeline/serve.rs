@@ -1,8 +1,11 @@
 //! The blog for people: stores, two servers and NGINX with data that stays, until somebody says stop.
 
 use std::{
-    io::ErrorKind,
+    fs::{self, OpenOptions},
+    io::{ErrorKind, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
     time::Duration,
 };
 
@@ -12,8 +15,8 @@ use app::db::Indexes;
 use super::{Project, interrupted, programs};
 use crate::{
     stack::{
-        AppOptions, AppServer, Balancing, CacheLevels, Nginx, NginxOptions, PortInUse, PostgresSettings, RedisSettings,
-        RunFolder, Stack,
+        AppOptions, AppServer, Balancing, CacheLevels, LocalCache, Nginx, NginxOptions, PortInUse, PostgresSettings,
+        Redis, RedisSettings, RunFolder, SessionStore, Stack,
     },
     steps::{Profile, Programs},
 };
@@ -23,8 +26,10 @@ use crate::{
 pub struct ServeOptions {
     /// Port of the address that is printed; 0 for any free one.
     pub port: u16,
-    /// Whether a client stays with the server of its first request.
+    /// Whether a client stays with the server that made its session.
     pub sticky: bool,
+    /// Whether each server keeps sessions in its own memory: to see what is lost then.
+    pub memory_sessions: bool,
 }
 
 const DATABASE: &str = "blog";
@@ -49,6 +54,12 @@ pub async fn serve(project: &Project, options: &ServeOptions) -> Result<()> {
     };
     let url = stack.nginx.as_ref().map(Nginx::url).context("NGINX was started")?;
     println!("the blog is at {url}/ (stop with Ctrl-C); its logs are in {}", folder.logs().display());
+    if options.memory_sessions {
+        println!(
+            "each server keeps sessions in its own memory: {}",
+            if options.sticky { "they are lost when it stops" } else { "every other request finds none" }
+        );
+    }
     let mut look = tokio::time::interval(LOOK_INTERVAL);
     loop {
         tokio::select! {
@@ -61,24 +72,60 @@ pub async fn serve(project: &Project, options: &ServeOptions) -> Result<()> {
 
 async fn start(project: &Project, folder: &RunFolder, programs: &Programs, options: &ServeOptions) -> Result<Stack> {
     let mut stack = Stack::start(folder, &PostgresSettings::default(), &RedisSettings::default()).await?;
+    let sessions = Redis::start(folder, &RedisSettings::for_sessions()).await?;
+    let sessions_url = sessions.url();
+    stack.session_redis = Some(sessions);
     prepare(project, &stack).await?;
-    let url = stack.postgres.url(DATABASE);
-    for number in 1..=2 {
+    let (url, secret) = (stack.postgres.url(DATABASE), secret(&folder.path().join("secret"))?);
+    // Chosen here, because the app tells its readers where they are.
+    let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
+    for (name, route) in [("app-1", "a"), ("app-2", "b")] {
+        let public_url = ("APP_PUBLIC_URL".to_owned(), format!("http://{listen}"));
         let options = AppOptions {
             caches: CacheLevels { view: true, fragment: true, value: true },
-            ..AppOptions::new(programs.app.clone(), &format!("app-{number}"), url.clone(), stack.redis.url())
+            local_cache: LocalCache::Strict,
+            sessions: if options.memory_sessions { SessionStore::Memory } else { SessionStore::Redis },
+            session_redis_url: Some(sessions_url.clone()),
+            route: Some(route.to_owned()),
+            secret: secret.clone(),
+            rate_limits: true,
+            environment: if listen.port() == 0 { Vec::new() } else { vec![public_url] },
+            ..AppOptions::new(programs.app.clone(), name, url.clone(), stack.redis.url())
         };
         stack.apps.push(AppServer::start(folder, &options).await?);
     }
-    let upstreams = stack.apps.iter().map(|app| (app.name().to_owned(), app.address())).collect();
+    let upstreams = stack.apps.iter().map(AppServer::address).collect();
     let options = NginxOptions {
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, options.port)),
+        listen,
         balancing: if options.sticky { Balancing::Sticky } else { Balancing::RoundRobin },
         access_log: true,
         ..NginxOptions::new(programs.nginx_template.clone(), upstreams)
     };
     stack.nginx = Some(Nginx::start(folder, &options).await?);
     Ok(stack)
+}
+
+/// The key under which sessions and passwords are hashed: made once, so that both outlive a restart, and readable by its owner alone.
+fn secret(path: &Path) -> Result<String> {
+    let named = || format!("cannot keep the secret in `{}`", path.display());
+    match fs::read_to_string(path) {
+        Ok(secret) => return Ok(secret.trim().to_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(named),
+    }
+    let secret: String = rand::random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect();
+    // Written aside and renamed: a start that is interrupted leaves no half of a secret.
+    let aside = path.with_extension("new");
+    let _ = fs::remove_file(&aside);
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&aside)
+        .and_then(|mut file| writeln!(file, "{secret}"))
+        .and_then(|()| fs::rename(&aside, path))
+        .with_context(named)?;
+    Ok(secret)
 }
 
 /// Makes and fills the database at the first start; later it only brings the schema up to date.
@@ -104,4 +151,21 @@ async fn prepare(project: &Project, stack: &Stack) -> Result<()> {
     pool.close().await;
     stack.postgres.create_database(DATABASE, Some(&filling)).await?;
     stack.postgres.drop_database(&filling).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_made_once_and_nobody_else_may_read_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        let first = secret(&path).unwrap();
+        assert!(first.len() == 64 && first.bytes().all(|byte| byte.is_ascii_hexdigit()), "{first}");
+        assert_eq!(secret(&path).unwrap(), first);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_ne!(secret(&folder.path().join("another")).unwrap(), first);
+    }
 }

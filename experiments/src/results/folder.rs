@@ -220,11 +220,6 @@ impl StepWriter {
         Ok(())
     }
 
-    /// The names of the CSVs written so far.
-    pub fn files(&self) -> impl Iterator<Item = &str> {
-        self.tables.iter().map(|table| table.file.as_str())
-    }
-
     /// Writes `step.json` and puts the folder in its place, at once.
     ///
     /// # Errors

@@ -1,6 +1,5 @@
 //! A server of the app under measurement. Knows the app only by its environment variables, one line of its log, and `/readyz`.
 
-use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,6 +28,33 @@ pub struct CacheLevels {
     pub value: bool,
 }
 
+/// Where the app keeps its sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionStore {
+    /// In each server by itself: whoever meets another server, or comes after a restart, has lost what was kept.
+    Memory,
+    /// In Redis, shared by all servers.
+    Redis,
+}
+
+/// Whether the app keeps entries of the cache in its own memory too, before Redis.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LocalCache {
+    /// It does not.
+    #[default]
+    Off,
+    /// It does, and asks Redis before each use whether the entry still holds.
+    Strict,
+    /// It does, and believes an entry until it hears otherwise.
+    Fast,
+}
+
+/// The secret of servers that nobody but their own machine can reach. One for all: a session that one server makes is read by
+/// the others.
+const SECRET: &str = "a secret of servers that only this machine can reach";
+
 /// How an app server is started.
 #[derive(Debug, Clone)]
 pub struct AppOptions {
@@ -42,6 +68,18 @@ pub struct AppOptions {
     pub redis_url: String,
     /// Which caches are on.
     pub caches: CacheLevels,
+    /// Whether they have a first level in the server's own memory.
+    pub local_cache: LocalCache,
+    /// Where sessions are kept.
+    pub sessions: SessionStore,
+    /// The Redis of the sessions, if it is not that of the cache.
+    pub session_redis_url: Option<String>,
+    /// What the cookie `srv` of its sessions says, for a balancer that keeps clients with their server.
+    pub route: Option<String>,
+    /// Signs and hashes; the same for all servers of a site.
+    pub secret: String,
+    /// Whether it limits how often one client may ask. The clients of a measurement share one address.
+    pub rate_limits: bool,
     /// Threads of the runtime. One, so that two servers on two processors are a fair pair.
     pub worker_threads: u32,
     /// The size of the pool.
@@ -53,7 +91,7 @@ pub struct AppOptions {
 }
 
 impl AppOptions {
-    /// A server with every cache off, one thread and eight connections.
+    /// A server with every cache off, sessions in Redis, no rate limits, one thread and eight connections.
     pub fn new(binary: PathBuf, name: &str, database_url: String, redis_url: String) -> Self {
         Self {
             binary,
@@ -61,6 +99,12 @@ impl AppOptions {
             database_url,
             redis_url,
             caches: CacheLevels::default(),
+            local_cache: LocalCache::Off,
+            sessions: SessionStore::Redis,
+            session_redis_url: None,
+            route: None,
+            secret: SECRET.to_owned(),
+            rate_limits: false,
             worker_threads: 1,
             database_connections: 8,
             environment: Vec::new(),
@@ -68,23 +112,43 @@ impl AppOptions {
         }
     }
 
-    fn environment(&self) -> Vec<(String, OsString)> {
+    /// The variables of its environment.
+    pub fn variables(&self) -> Vec<(String, String)> {
         let on = |value: bool| if value { "on" } else { "off" }.to_owned();
+        let local_cache = match self.local_cache {
+            LocalCache::Off => "off",
+            LocalCache::Strict => "strict",
+            LocalCache::Fast => "fast",
+        };
+        let sessions = match self.sessions {
+            SessionStore::Memory => "memory",
+            SessionStore::Redis => "redis",
+        };
         let own = [
-            ("APP_MODE", "development".to_owned()),
             ("APP_NAME", self.name.clone()),
+            // Plain HTTP on loopback: browsers would not send back the cookies of production.
+            ("APP_MODE", "development".to_owned()),
             ("APP_LISTEN", "127.0.0.1:0".to_owned()),
+            ("APP_SECRET", self.secret.clone()),
+            // The balancer of the same stack.
+            ("APP_TRUSTED_PROXIES", "127.0.0.1".to_owned()),
+            ("APP_RATE_LIMITS", on(self.rate_limits)),
+            ("APP_SESSION_STORE", sessions.to_owned()),
             ("DATABASE_URL", self.database_url.clone()),
             ("REDIS_URL", self.redis_url.clone()),
             ("APP_CACHE_VIEW", on(self.caches.view)),
             ("APP_CACHE_FRAGMENT", on(self.caches.fragment)),
             ("APP_CACHE_VALUE", on(self.caches.value)),
+            ("APP_CACHE_LOCAL", local_cache.to_owned()),
             ("APP_WORKER_THREADS", self.worker_threads.to_string()),
             ("APP_DATABASE_CONNECTIONS", self.database_connections.to_string()),
         ];
+        let route = self.route.as_ref().map(|route| ("APP_ROUTE".to_owned(), route.clone()));
+        let session_redis =
+            self.session_redis_url.as_ref().map(|url| ("APP_SESSION_REDIS_URL".to_owned(), url.clone()));
         let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
         let further = self.environment.iter().cloned();
-        own.chain(further).map(|(name, value)| (name, value.into())).collect()
+        own.chain(route).chain(session_redis).chain(further).collect()
     }
 }
 
@@ -102,7 +166,7 @@ impl AppServer {
             name: options.name.clone(),
             program: options.binary.clone(),
             arguments: vec!["serve".into()],
-            environment: options.environment(),
+            environment: options.variables().into_iter().map(|(name, value)| (name, value.into())).collect(),
             // It lies where the runner's user has built it, which an unprivileged user may be unable to reach.
             unprivileged: false,
             stop_signal: Signal::SIGTERM,

@@ -25,7 +25,7 @@ mod up;
 
 pub mod supervise;
 
-pub use app::{AppOptions, AppServer, CacheLevels};
+pub use app::{AppOptions, AppServer, CacheLevels, LocalCache, SessionStore};
 pub use folder::{FolderInUse, Programs, RunFolder};
 pub use nginx::{Balancing, Nginx, NginxOptions};
 pub use poll::{TimedOut, wait_until};

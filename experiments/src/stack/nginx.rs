@@ -1,5 +1,5 @@
 //! A private NGINX as the balancer in front of app servers, made from the template that Docker uses too. Knows of the app
-//! servers only their names and addresses.
+//! servers only their addresses.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,7 @@ const NAME: &str = "nginx";
 pub enum Balancing {
     /// In turn.
     RoundRobin,
-    /// A client stays with the server of its first request.
+    /// A client with a session stays with the server that made it: the app's cookie `srv` names the server.
     Sticky,
 }
 
@@ -40,8 +40,8 @@ pub struct NginxOptions {
     pub template: PathBuf,
     /// Where the site listens; port 0 means any free one.
     pub listen: SocketAddr,
-    /// Names and addresses of the app servers: two, or one that fills both places.
-    pub upstreams: Vec<(String, SocketAddr)>,
+    /// Addresses of the app servers: two, with the routes `a` and `b` in this order, or one that fills both places.
+    pub upstreams: Vec<SocketAddr>,
     /// How requests are spread.
     pub balancing: Balancing,
     /// Worker processes.
@@ -52,7 +52,7 @@ pub struct NginxOptions {
 
 impl NginxOptions {
     /// Round-robin on a free loopback port with one worker and without an access log.
-    pub fn new(template: PathBuf, upstreams: Vec<(String, SocketAddr)>) -> Self {
+    pub fn new(template: PathBuf, upstreams: Vec<SocketAddr>) -> Self {
         Self {
             template,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -68,18 +68,10 @@ impl NginxOptions {
         let template =
             fs::read_to_string(&self.template).with_context(|| format!("cannot read `{}`", self.template.display()))?;
         let (a, b) = match self.upstreams.as_slice() {
-            // The map of routing cookies has no room for a name twice; under this one nobody ever answers.
-            [(name, address)] => ((name.clone(), *address), (format!("{name}-again"), *address)),
-            [a, b] => (a.clone(), b.clone()),
+            [address] => (address, address),
+            [a, b] => (a, b),
             others => bail!("the balancer has places for one or two app servers, not for {}", others.len()),
         };
-        let plain = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
-        for (name, _) in &self.upstreams {
-            ensure!(
-                !name.is_empty() && name.chars().all(plain),
-                "`{name}` cannot be the name of an app server; use letters, digits, `-`, `_` and `.`"
-            );
-        }
         let access_log = if self.access_log {
             format!("\"{}\" requests buffer=64k flush=1s", access_log_path(home).display())
         } else {
@@ -96,10 +88,8 @@ impl NginxOptions {
             ("NGINX_LISTEN", listen.to_string()),
             ("NGINX_STATUS_LISTEN", status.to_string()),
             ("NGINX_BALANCING", balancing.to_owned()),
-            ("NGINX_NAME_A", a.0),
-            ("NGINX_NAME_B", b.0),
-            ("NGINX_SERVER_A", a.1.to_string()),
-            ("NGINX_SERVER_B", b.1.to_string()),
+            ("NGINX_SERVER_A", a.to_string()),
+            ("NGINX_SERVER_B", b.to_string()),
         ]);
         render(&template, &values).with_context(|| format!("cannot fill in `{}`", self.template.display()))
     }
@@ -249,7 +239,7 @@ mod tests {
     fn configuration(balancing: Balancing, access_log: bool) -> String {
         let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nginx/nginx.conf.template");
         let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let upstreams = vec![("app-1".to_owned(), address(8081)), ("app-2".to_owned(), address(8082))];
+        let upstreams = vec![address(8081), address(8082)];
         let options = NginxOptions { balancing, access_log, ..NginxOptions::new(template, upstreams) };
         options.configuration(Path::new("/run/nginx"), address(8080), address(8090)).unwrap()
     }
@@ -266,7 +256,7 @@ mod tests {
 
     #[test]
     fn three_servers_are_refused() {
-        let server = ("app".to_owned(), SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
+        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nginx/nginx.conf.template");
         let options = NginxOptions::new(template, vec![server; 3]);
         let error = options.configuration(Path::new("/run"), options.listen, options.listen).unwrap_err();

@@ -1,11 +1,11 @@
-//! A private Redis (or Valkey) that keeps everything in memory, on a free loopback port. Knows nothing of what is cached.
+//! A private Redis (or Valkey) on a loopback port. Knows nothing of what is kept in it.
 //!
 //! TCP, not a unix socket: that is how the app meets its Redis in production, and the price of the loopback is part of what
 //! a cache costs.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -23,21 +23,43 @@ const PORT_TAKEN: &str = "Address already in use";
 /// What is read back from the server and recorded.
 const RECORDED: [&str; 6] = ["appendonly", "io-threads", "maxmemory", "maxmemory-policy", "save", "timeout"];
 
-/// What a run may choose. Nothing is ever written to disk.
+/// What a run may choose. The default is a cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RedisSettings {
-    /// The log's name and the name in messages; two instances of a stack need two.
+    /// The log's name, that of the folder, and the name in messages; two instances of a stack need two.
     pub name: String,
+    /// The port, for one that takes the place of another; a free one if absent.
+    pub port: Option<u16>,
     /// The memory for data, after which keys are evicted.
     pub max_memory_mib: u32,
     /// Which keys are evicted. The least frequently used ones are right for a cache of pages of which few are popular.
     pub eviction: String,
+    /// Whether its data are on disk too and there again after the next start in the same folder.
+    pub persistent: bool,
+}
+
+impl RedisSettings {
+    /// One for sessions: they may not be evicted to make room, and they outlive a restart.
+    pub fn for_sessions() -> Self {
+        Self {
+            name: "redis-sessions".to_owned(),
+            eviction: "noeviction".to_owned(),
+            persistent: true,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for RedisSettings {
     fn default() -> Self {
-        Self { name: "redis".to_owned(), max_memory_mib: 128, eviction: "allkeys-lfu".to_owned() }
+        Self {
+            name: "redis".to_owned(),
+            port: None,
+            max_memory_mib: 128,
+            eviction: "allkeys-lfu".to_owned(),
+            persistent: false,
+        }
     }
 }
 
@@ -50,11 +72,12 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts an empty one.
+    /// Starts one: empty, unless it is persistent and was here before.
     pub async fn start(folder: &RunFolder, settings: &RedisSettings) -> Result<Self> {
         let mut attempt = 1;
         loop {
-            let redis = Self::launch(folder, settings, free_address()?)?;
+            let address = settings.port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+            let redis = Self::launch(folder, settings, address.map_or_else(free_address, Ok)?)?;
             match redis.wait_ready().await {
                 Ok(settings) => return Ok(Self { settings, ..redis }),
                 Err(_) if attempt < ATTEMPTS && redis.process.log_text().contains(PORT_TAKEN) => attempt += 1,
@@ -66,13 +89,16 @@ impl Redis {
     fn launch(folder: &RunFolder, settings: &RedisSettings, address: SocketAddr) -> Result<Self> {
         let port = address.port().to_string();
         let max_memory = format!("{}mb", settings.max_memory_mib);
+        let home = folder.service_folder(&settings.name)?;
         let arguments = [
             ["--bind", "127.0.0.1"],
             ["--port", &port],
             ["--protected-mode", "yes"],
             ["--daemonize", "no"],
+            ["--dir", home.to_str().context("the path of the run folder is not text")?],
             ["--save", ""],
-            ["--appendonly", "no"],
+            // Every command goes to a log that is written to disk once a second.
+            ["--appendonly", if settings.persistent { "yes" } else { "no" }],
             ["--maxmemory", &max_memory],
             ["--maxmemory-policy", &settings.eviction],
         ];
@@ -83,7 +109,7 @@ impl Redis {
             environment: vec![("LC_ALL".to_owned(), "C".into())],
             unprivileged: true,
             stop_signal: Signal::SIGTERM,
-            // There is nothing to save and there are no children.
+            // What is to be kept is in the log already, and a rewrite of it is a child in the same group.
             abandon_signal: Signal::SIGKILL,
             stop_limit: STOP_LIMIT,
             processors: None,
@@ -119,6 +145,11 @@ impl Redis {
         format!("redis://{}/0", self.address)
     }
 
+    /// Its port, for the one that is to take its place.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// Its process number.
     pub fn pid(&self) -> u32 {
         self.process.pid()
@@ -139,7 +170,7 @@ impl Redis {
         &self.settings
     }
 
-    /// Ends it; its data is gone.
+    /// Ends it; its data is gone unless it is persistent.
     pub async fn stop(self) -> Result<()> {
         self.process.stop().await
     }

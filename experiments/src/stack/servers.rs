@@ -17,8 +17,10 @@ pub struct Stack {
     pub nginx: Option<Nginx>,
     /// The app servers.
     pub apps: Vec<AppServer>,
-    /// The cache.
+    /// The cache, and the sessions unless they have one of their own.
     pub redis: Redis,
+    /// The sessions', if it is another.
+    pub session_redis: Option<Redis>,
     /// The database.
     pub postgres: Postgres,
 }
@@ -27,13 +29,14 @@ impl Stack {
     /// Starts PostgreSQL and Redis at the same time. The rest is the caller's, because it needs a seeded database.
     pub async fn start(folder: &RunFolder, postgres: &PostgresSettings, redis: &RedisSettings) -> Result<Self> {
         let (postgres, redis) = tokio::try_join!(Postgres::start(folder, postgres), Redis::start(folder, redis))?;
-        Ok(Self { nginx: None, apps: Vec::new(), redis, postgres })
+        Ok(Self { nginx: None, apps: Vec::new(), redis, session_redis: None, postgres })
     }
 
     fn processes(&self) -> impl Iterator<Item = &Process> {
         let nginx = self.nginx.iter().map(Nginx::process);
         let apps = self.apps.iter().map(AppServer::process);
-        nginx.chain(apps).chain([self.redis.process(), self.postgres.process()])
+        let session_redis = self.session_redis.iter().map(Redis::process);
+        nginx.chain(apps).chain([self.redis.process()]).chain(session_redis).chain([self.postgres.process()])
     }
 
     /// Names and process numbers, for whoever measures them.
@@ -55,7 +58,9 @@ impl Stack {
         for app in self.apps {
             outcomes.push(app.stop().await);
         }
-        outcomes.push(self.redis.stop().await);
+        for redis in [Some(self.redis), self.session_redis].into_iter().flatten() {
+            outcomes.push(redis.stop().await);
+        }
         outcomes.push(self.postgres.stop().await);
         outcomes.into_iter().collect()
     }

@@ -164,7 +164,7 @@ pub(super) fn seed_for(seed: u64, purpose: &str) -> u64 {
 
 /// The arms of each block in random order, from the seed: randomised complete blocks.
 #[must_use]
-pub(super) fn blocks(seed: u64, purpose: &str, arms: usize, blocks: u32) -> Vec<Vec<usize>> {
+pub fn blocks(seed: u64, purpose: &str, arms: usize, blocks: u32) -> Vec<Vec<usize>> {
     use rand::{SeedableRng as _, seq::SliceRandom as _};
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed_for(seed, purpose));
     (0..blocks)

@@ -200,10 +200,12 @@ impl Blog {
         self.empty_cache().await?;
         let url = self.stack.postgres.url(database);
         let options: Vec<AppOptions> = (1..=count)
-            .map(|number| {
+            .zip(["a", "b"])
+            .map(|(number, route)| {
                 let name = format!("app-{number}");
                 AppOptions {
                     caches,
+                    route: Some(route.to_owned()),
                     processors: self.placement.system().map(<[usize]>::to_vec),
                     ..AppOptions::new(self.programs.app.clone(), &name, url.clone(), self.stack.redis.url())
                 }
@@ -213,7 +215,7 @@ impl Blog {
         for options in &options {
             apps.push(AppServer::start(&self.folder, options).await?);
         }
-        let upstreams = apps.iter().map(|app| (app.name().to_owned(), app.address())).collect();
+        let upstreams = apps.iter().map(AppServer::address).collect();
         let options = NginxOptions { balancing, ..NginxOptions::new(self.programs.nginx_template.clone(), upstreams) };
         let nginx = Nginx::start(&self.folder, &options).await?;
         let servers = Servers { nginx, apps };

@@ -131,6 +131,7 @@ async fn measure(bench: &mut Bench<'_>) -> Result<()> {
         users: cache.users.max(cache.peak_users),
         cookies: Cookies::None,
         requests_per_session: None,
+        session_start: None,
         may_fail: &[],
     };
     let order = blocks(bench.profile.seed, "cache", ARMS.len(), cache.blocks);

@@ -21,9 +21,9 @@ use crate::{
     results::{Table, summary::SummaryTable},
 };
 
-pub use bench::{Bench, Kept};
+pub use bench::{Bench, Kept, blocks};
 pub use blog::{Blog, Placement, Programs};
-pub use profile::{Profile, Usage, unknown};
+pub use profile::{DataParameters, Profile, Usage, unknown};
 pub use progress::Progress;
 
 /// What measuring a step gives back: nothing but that it went well; the rows are on disk.

@@ -132,6 +132,7 @@ async fn measure(bench: &mut Bench<'_>) -> Result<()> {
         users: surge.users,
         cookies: Cookies::PerUser,
         requests_per_session: Some(REQUESTS_PER_SESSION),
+        session_start: Some(trial::session_start(bench)),
         may_fail: &["surge", "after"],
     };
     let order = blocks(bench.profile.seed, "surge", ARMS.len(), surge.blocks);

@@ -1,6 +1,7 @@
 //! One trial of the blog under load: fresh servers, a warm-up, measured phases, and what all of it cost. The steps `cache` and
 //! `surge` say what is offered; this gear runs it and turns what came back into rows.
 
+mod account;
 pub(super) mod metrics;
 pub(super) mod mix;
 pub(super) mod overview;
@@ -24,7 +25,7 @@ use crate::{
     probe::{component::Component, nginx},
     stack::{Balancing, CacheLevels, supervise},
 };
-pub(super) use mix::mix;
+pub(super) use mix::{mix, session_start};
 use resources::{Readings, Sources};
 use rows::{CounterRow, LatencyRow, ResourceRow, SecondRow, SessionRow, TrialRow};
 
@@ -46,6 +47,8 @@ pub(super) struct Load {
     pub(super) users: u32,
     pub(super) cookies: Cookies,
     pub(super) requests_per_session: Option<u32>,
+    /// What a user without cookies asks for first.
+    pub(super) session_start: Option<Endpoint>,
     /// Phases in which failing is an answer to the question, not a fault of the trial.
     pub(super) may_fail: &'static [&'static str],
 }
@@ -90,7 +93,8 @@ pub(super) async fn run(bench: &mut Bench<'_>, arm: &Arm, load: &Load, place: Pl
     let named = || format!("the arm `{}` failed in block {}", arm.name, place.block);
     let database = bench.blog.clone_seeded("trial", app::db::Indexes::With).await.with_context(named)?;
     let servers = bench.blog.serve(&database, arm.caches, arm.balancing, arm.servers).await.with_context(named)?;
-    let spec = specify(bench, &servers, load, place);
+    let mut spec = specify(bench, &servers, load, place);
+    account::authorise(&mut spec.mix, &spec.base_url).await.with_context(named)?;
     let outcome = observe(bench, &servers, &spec, &database).await;
     // A store that died is the cause of what the trial saw, so it is told first.
     bench.blog.check().with_context(named)?;
@@ -135,6 +139,7 @@ fn specify(bench: &Bench<'_>, servers: &Servers, load: &Load, place: Place) -> T
         cpu_list: bench.blog.placement.generator().to_vec(),
         phases: load.phases.clone(),
         mix: load.mix.clone(),
+        session_start: load.session_start.clone(),
         output: bench.blog.folder.path().join("trial.json"),
     }
 }

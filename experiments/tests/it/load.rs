@@ -27,6 +27,7 @@ fn endpoint(name: &str, path: &str) -> Endpoint {
         path: path.to_owned(),
         ids: None,
         form: std::collections::BTreeMap::new(),
+        headers: std::collections::BTreeMap::new(),
         expect: Expect::default(),
     }
 }
@@ -50,6 +51,7 @@ fn spec(base_url: &str, folder: &Path, phases: Vec<Phase>) -> TrialSpec {
         cpu_list: Vec::new(),
         phases,
         mix: vec![endpoint("ok", "/ok")],
+        session_start: None,
         output: folder.join("result.json"),
     }
 }
@@ -158,6 +160,47 @@ async fn each_user_keeps_its_cookies_until_its_session_ends() {
     assert!((16..=24).contains(&sessions), "{sessions} sessions were counted");
     assert_eq!(result.sessions.iter().map(|row| row.server_change_count).sum::<u64>(), 0);
     assert_eq!(count(&result, |cell| cell.served_by == "app-1" || cell.served_by == "app-2"), 200 - new_count as u64);
+}
+
+/// Only the start of a session is answered with a cookie, as by a server whose pages are the same for everybody.
+#[tokio::test]
+async fn a_session_has_a_start_that_is_not_part_of_the_rate() {
+    let server = Server::start(|request| match (&request.cookie, request.path.as_str()) {
+        (None, "/start") => {
+            let cookie = format!("session={}", request.number);
+            Reply { wait: Duration::from_millis(50), ..Reply::ok("") }.header("set-cookie", &cookie)
+        }
+        (Some(_), "/ok") => Reply::ok("x").header("x-served-by", "app-1"),
+        _ => Reply { status: 400, ..Reply::ok("") },
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut spec = spec(&server.url(), folder.path(), vec![phase("open", 0.5, Some(400.0))]);
+    (spec.users, spec.cookies, spec.requests_per_session) = (16, Cookies::PerUser, Some(10));
+    spec.session_start = Some(Endpoint { weight: 0, ..endpoint("start", "/start") });
+    let result = run(&spec).await;
+    let totals = &result.phases[0];
+    assert_eq!((totals.offered_count, totals.expected_count, totals.unexpected_count), (200, 200, 0));
+    assert!((20..=36).contains(&totals.session_start_count), "{} sessions of 10 requests", totals.session_start_count);
+    assert_eq!(totals.session_start_unexpected_count, 0);
+    assert_eq!(server.count() as u64, 200 + totals.session_start_count);
+    assert_eq!(count(&result, |cell| cell.endpoint == "start"), totals.session_start_count);
+    assert_eq!(totals.completed.iter().map(|second| second.count).sum::<u64>(), 200);
+    assert_eq!(latency(&result).count(), 200, "the starts are in a histogram of their own");
+    assert!(latency(&result).quantile_us(0.99).unwrap() < 40_000, "a slow start is not held against the next request");
+    assert!(!result.warnings.iter().any(|warning| warning.contains("session")), "{:?}", result.warnings);
+}
+
+#[tokio::test]
+async fn headers_are_sent_as_they_are() {
+    let server = Server::start(|_| Reply::ok("")).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut spec = spec(&server.url(), folder.path(), vec![phase("open", 0.2, Some(50.0))]);
+    spec.mix[0].headers = [("Authorization".to_owned(), "Bearer {id}".to_owned())].into();
+    run(&spec).await;
+    let sent = server.header("authorization");
+    assert_eq!((sent.len(), &sent[0]), (10, &Some("Bearer {id}".to_owned())));
+    assert!(sent.windows(2).all(|pair| pair[0] == pair[1]));
 }
 
 #[tokio::test]

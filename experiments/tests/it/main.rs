@@ -1,5 +1,6 @@
 //! One binary for all integration tests of the bench: it links once. They need the real programs, and fail without them.
 
+mod browser;
 mod document;
 mod figures;
 mod load;
@@ -8,5 +9,6 @@ mod pdf;
 mod probe;
 mod report;
 mod rooms;
+mod specimen;
 mod stack;
 mod support;

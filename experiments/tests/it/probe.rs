@@ -153,10 +153,7 @@ async fn redis_and_nginx_count_what_happened_between_two_readings() {
     server.stop().await.unwrap();
 
     let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
-    let options = NginxOptions::new(
-        support::project_root().join("nginx/nginx.conf.template"),
-        vec![("app-1".to_owned(), nowhere), ("app-2".to_owned(), nowhere)],
-    );
+    let options = NginxOptions::new(support::project_root().join("nginx/nginx.conf.template"), vec![nowhere, nowhere]);
     let server = Nginx::start(&folder, &options).await.unwrap();
     let status = nginx::Status::new(server.status_url()).unwrap();
     let before = status.read().await.unwrap();

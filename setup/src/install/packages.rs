@@ -22,6 +22,12 @@ fn packages(manager: Manager, program: Program) -> &'static [&'static str] {
         (Manager::Brew, Program::Postgres) => &["postgresql@17"],
         (Manager::Dnf | Manager::Zypper, Program::Postgres) => &["postgresql-server"],
         (Manager::Pacman | Manager::Apk, Program::Postgres) => &["postgresql"],
+        (_, Program::Chromium) => &["chromium"],
+        (Manager::Apt, Program::ChromeDriver) => &["chromium-driver"],
+        (Manager::Apk, Program::ChromeDriver) => &["chromium-chromedriver"],
+        // It comes with the browser.
+        (Manager::Pacman, Program::ChromeDriver) => &["chromium"],
+        (Manager::Brew | Manager::Dnf | Manager::Zypper, Program::ChromeDriver) => &["chromedriver"],
         (Manager::Brew | Manager::Zypper, Program::Redis) => &["redis"],
         (Manager::Dnf | Manager::Pacman | Manager::Apk, Program::Redis) => &["valkey"],
         (_, Program::Nginx) => &["nginx"],
@@ -57,6 +63,7 @@ pub fn plan(system: &System, missing: &[Program], available: impl Fn(Program, &s
     for program in wanted {
         let names = packages(manager, program);
         match names.iter().find(|name| available(program, name)) {
+            Some(name) if chosen.contains(name) => {}
             Some(name) => chosen.push(*name),
             None => return Plan::Tell(too_old(program)),
         }
@@ -96,6 +103,7 @@ fn too_old(program: Program) -> String {
         }
         Program::Redis => "see https://redis.io/docs/latest/operate/oss_and_stack/install/",
         Program::Nginx => "see https://nginx.org/en/linux_packages.html",
+        Program::Chromium | Program::ChromeDriver => "see https://www.chromium.org/getting-involved/download-chromium/",
         Program::Just | Program::Typst => "",
     };
     format!("this system offers no {program} {}; {makers}", program.needed())
@@ -242,6 +250,24 @@ mod tests {
                 panic!("{system:?} must not install")
             };
             assert!(remedy.contains(command), "{remedy}");
+        }
+    }
+
+    /// The browser's packages have other names everywhere, and on one system it is one package.
+    #[test]
+    fn the_browser_of_the_tests_is_known() {
+        for (manager, packages) in [
+            (Manager::Apt, vec!["chromium", "chromium-driver"]),
+            (Manager::Brew, vec!["chromium", "chromedriver"]),
+            (Manager::Pacman, vec!["chromium"]),
+        ] {
+            let remedy =
+                match plan(&system(Some(manager), manager == Manager::Apt, false), &Program::FOR_TESTS, |_, _| true) {
+                    Plan::Install(found) => found.join(" "),
+                    Plan::Tell(remedy) => remedy,
+                    Plan::Nothing => String::new(),
+                };
+            assert!(remedy.ends_with(&packages.join(" ")), "{remedy}");
         }
     }
 

@@ -8,6 +8,9 @@ use app::db::Indexes;
 use super::super::Bench;
 use crate::load::spec::{Endpoint, Expect, Ids, Method};
 
+/// The name of the endpoint that needs an account.
+pub(super) const ADD_COMMENT: &str = "add_comment";
+
 /// Mostly the list and popular posts, now and then an author, a tag, or a new comment.
 pub(in crate::steps) async fn mix(bench: &mut Bench<'_>) -> Result<Vec<Endpoint>> {
     let data = bench.profile.data;
@@ -17,21 +20,13 @@ pub(in crate::steps) async fn mix(bench: &mut Bench<'_>) -> Result<Vec<Endpoint>
         .fetch_all(&pool)
         .await
         .context("cannot read the popular tags")?;
-    let username: String = sqlx::query_scalar(include_str!("../../../queries/first_username.sql"))
-        .fetch_one(&pool)
-        .await
-        .context("cannot read a user name")?;
     pool.close().await;
     let popular = |count: u32| Some(Ids::Zipf { count: u64::from(count), exponent: 1.0 });
     let comment = Endpoint {
         method: Method::Post,
-        form: [
-            ("username".to_owned(), username),
-            ("content".to_owned(), "Comment {n} of a trial, as long as comments usually are.".to_owned()),
-        ]
-        .into(),
+        form: [("content".to_owned(), "Comment {n} of a trial, as long as comments usually are.".to_owned())].into(),
         expect: Expect { status: vec![303], contains: None },
-        ..get("add_comment", 2, "/posts/{id}/comments", popular(data.posts))
+        ..get(ADD_COMMENT, 2, "/posts/{id}/comments", popular(data.posts))
     };
     Ok(vec![
         get("list_posts", 50, "/", None),
@@ -42,6 +37,17 @@ pub(in crate::steps) async fn mix(bench: &mut Bench<'_>) -> Result<Vec<Endpoint>
     ])
 }
 
+/// How a visitor of whom the blog knows nothing becomes one with a session: by putting a post onto the reading list.
+pub(in crate::steps) fn session_start(bench: &Bench<'_>) -> Endpoint {
+    let posts = Ids::Uniform { count: u64::from(bench.profile.data.posts) };
+    Endpoint {
+        method: Method::Post,
+        form: [("post_id".to_owned(), "{id}".to_owned())].into(),
+        expect: Expect { status: vec![303], contains: None },
+        ..get("start_reading_list", 0, "/reading-list", Some(posts))
+    }
+}
+
 fn get(name: &str, weight: u32, path: &str, ids: Option<Ids>) -> Endpoint {
     Endpoint {
         name: name.to_owned(),
@@ -50,6 +56,7 @@ fn get(name: &str, weight: u32, path: &str, ids: Option<Ids>) -> Endpoint {
         path: path.to_owned(),
         ids,
         form: BTreeMap::new(),
+        headers: BTreeMap::new(),
         expect: Expect::default(),
     }
 }

@@ -44,10 +44,16 @@ fn planned_rate(result: &TrialResult, phase: &str) -> Option<f64> {
 
 fn doubt(phase: &PhaseResult) -> Option<String> {
     let unexpected = phase.unexpected_count + phase.unsent_count;
-    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-    let share = unexpected as f64 / phase.offered_count.max(1) as f64;
-    (share > LARGEST_UNEXPECTED_SHARE)
-        .then(|| format!("{unexpected} of {} requests got no expected answer", phase.offered_count))
+    if too_many(unexpected, phase.offered_count) {
+        return Some(format!("{unexpected} of {} requests got no expected answer", phase.offered_count));
+    }
+    let (bad, all) = (phase.session_start_unexpected_count, phase.session_start_count);
+    too_many(bad, all).then(|| format!("{bad} of {all} sessions did not begin as expected"))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+fn too_many(unexpected: u64, all: u64) -> bool {
+    unexpected as f64 > LARGEST_UNEXPECTED_SHARE * all.max(1) as f64
 }
 
 type Key = (String, Option<i32>, Option<String>, Option<String>, Option<String>, u16);

@@ -25,6 +25,7 @@ fn sample() -> impl Strategy<Value = Sample> {
             completed_second: second + 1,
             completed_in_phase: expected,
             endpoint,
+            scheduled: true,
             served_by: Arc::from(server.as_str()),
             cache: CacheStatus::Hit,
             status: 200,
@@ -115,6 +116,22 @@ fn a_request_is_a_function_of_seed_and_ticket() {
     let first_count = forward.iter().filter(|request| request.path == "/posts/1").count();
     // The share of the first of 100 ids under Zipf's law is 0.193.
     assert!((150..240).contains(&first_count), "the first id was drawn {first_count} times in about 1000");
+}
+
+#[test]
+fn the_start_of_a_session_moves_no_other_draw() {
+    let mut spec = super::spec("http://127.0.0.1:1", std::path::Path::new("/"), vec![rated(1.0, 1.0)]);
+    spec.mix[0].path = "/posts/{id}".to_owned();
+    spec.mix[0].ids = Some(Ids::Zipf { count: 100, exponent: 1.0 });
+    let draws = |spec: &_| (0..100).map(|ticket| Mix::new(spec).draw(0, ticket)).collect::<Vec<_>>();
+    let without = draws(&spec);
+    assert_eq!(Mix::new(&spec).draw_session_start(0, 1), None);
+    let start = super::endpoint("start", "/start/{id}");
+    spec.session_start = Some(super::Endpoint { weight: 0, ids: Some(Ids::Uniform { count: 1000 }), ..start });
+    assert_eq!(draws(&spec), without);
+    let starts: Vec<_> = (0..100).map(|ticket| Mix::new(&spec).draw_session_start(0, ticket).unwrap()).collect();
+    assert!(starts.iter().all(|start| start.endpoint == 1 && start.path.starts_with("/start/")));
+    assert!(starts.iter().any(|start| start.path != starts[0].path));
 }
 
 #[test]

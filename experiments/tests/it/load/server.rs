@@ -11,6 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 pub struct Request {
     pub path: String,
     pub cookie: Option<String>,
+    /// Names in small letters.
+    pub headers: Vec<(String, String)>,
     pub body: String,
     /// Counted from 0.
     pub number: usize,
@@ -90,6 +92,14 @@ impl Server {
         self.seen.lock().unwrap().iter().map(|request| request.cookie.clone()).collect()
     }
 
+    /// What each request said under this name.
+    pub fn header(&self, name: &str) -> Vec<Option<String>> {
+        let seen = self.seen.lock().unwrap();
+        let of =
+            |request: &Request| request.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        seen.iter().map(of).collect()
+    }
+
     pub fn bodies(&self) -> Vec<String> {
         self.seen.lock().unwrap().iter().map(|request| request.body.clone()).collect()
     }
@@ -106,13 +116,14 @@ async fn serve(
         let mut line = String::new();
         stream.read_line(&mut line).await.ok()?;
         let path = line.split(' ').nth(1)?.to_owned();
-        let (mut cookie, mut length) = (None, 0);
+        let (mut cookie, mut length, mut headers) = (None, 0, Vec::new());
         loop {
             let mut header = String::new();
             stream.read_line(&mut header).await.ok()?;
             let Some((name, value)) = header.trim_end().split_once(": ") else {
                 break;
             };
+            headers.push((name.to_ascii_lowercase(), value.to_owned()));
             match name.to_ascii_lowercase().as_str() {
                 "cookie" => cookie = Some(value.to_owned()),
                 "content-length" => length = value.parse().ok()?,
@@ -127,6 +138,7 @@ async fn serve(
             let request = Request {
                 path,
                 cookie,
+                headers,
                 body: String::from_utf8_lossy(&body).into_owned(),
                 number: seen.len(),
                 elapsed,

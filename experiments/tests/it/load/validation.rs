@@ -17,6 +17,16 @@ fn message(change: impl FnOnce(&mut Value)) -> String {
     }
 }
 
+fn start() -> Value {
+    json!({"name": "start", "weight": 0, "method": "POST", "path": "/start", "expect": {"status": [303]}})
+}
+
+fn with_start(spec: &mut Value, change: impl FnOnce(&mut Value)) {
+    spec["cookies"] = json!("per_user");
+    spec["session_start"] = start();
+    change(&mut spec["session_start"]);
+}
+
 #[test]
 fn absurd_values_are_named() {
     let cases: Vec<String> = vec![
@@ -50,11 +60,22 @@ fn absurd_values_are_named() {
         message(|spec| spec["mix"][0]["method"] = json!("get")),
         message(|spec| spec["mix"][0]["form"] = json!({"content": "x"})),
         message(|spec| spec["mix"][0]["expect"] = json!({"status": [999]})),
+        message(|spec| spec["mix"][0]["headers"] = json!({"Idempotency-Key": "1"})),
+        message(|spec| spec["mix"][0]["headers"] = json!({"two words": "1"})),
+        message(|spec| spec["mix"][0]["headers"] = json!({"Cookie": "session=1"})),
+        message(|spec| spec["mix"][0]["headers"] = json!({"accept": "a", "Accept": "b"})),
+        message(|spec| spec["mix"][0]["headers"] = json!({"accept": "é"})),
+        message(|spec| spec["mix"][0]["headers"] = json!(["accept"])),
+        message(|spec| spec["session_start"] = start()),
+        message(|spec| with_start(spec, |_| {})),
+        message(|spec| with_start(spec, |start| start["weight"] = json!(1))),
+        message(|spec| with_start(spec, |start| start["name"] = json!("post"))),
+        message(|spec| with_start(spec, |start| start["path"] = json!("/{id}"))),
     ];
     insta::assert_snapshot!(cases.join("\n"), @r#"
     accepted
     field `version` is `2`; accepted: 1
-    unknown field `user`, expected one of `version`, `base_url`, `seed`, `users`, `worker`, `arrivals`, `cookies`, `requests_per_session`, `timeout_s`, `drain_limit_s`, `cpu_list`, `phases`, `mix`, `output`
+    unknown field `user`, expected one of `version`, `base_url`, `seed`, `users`, `worker`, `arrivals`, `cookies`, `requests_per_session`, `timeout_s`, `drain_limit_s`, `cpu_list`, `phases`, `mix`, `session_start`, `output`
     missing field `seed`
     invalid type: string "many", expected u32
     field `users` is `0`; accepted: 1 to 10000
@@ -79,5 +100,16 @@ fn absurd_values_are_named() {
     unknown variant `get`, expected one of `GET`, `HEAD`, `POST`
     field `mix[0].form` is `filled`; accepted: empty unless `method` is `POST`
     field `mix[0].expect.status` is `[999]`; accepted: codes from 100 to 599
+    accepted
+    field `mix[0].headers` is `two words`; accepted: names of headers: letters, digits and `-`
+    field `mix[0].headers` is `Cookie`; accepted: headers that the generator does not set itself
+    field `mix[0].headers` is `Accept`; accepted: each header once
+    field `mix[0].headers.accept` is `é`; accepted: visible ASCII, not empty
+    invalid type: sequence, expected a map
+    field `session_start` is `present`; accepted: null unless `cookies` is `per_user`
+    accepted
+    field `session_start.weight` is `1`; accepted: 0, because it comes on top of the mix
+    field `session_start.name` is `post`; accepted: a name that no other endpoint has
+    field `session_start.ids` is `null`; accepted: present exactly when `path` or `form` contains `{id}`
     "#);
 }

@@ -33,7 +33,7 @@ async fn site(folder: &RunFolder) -> Stack {
     for name in ["app-1", "app-2"] {
         stack.apps.push(AppServer::start(folder, &app_options(&stack, name)).await.unwrap());
     }
-    let upstreams = stack.apps.iter().map(|app| (app.name().to_owned(), app.address())).collect();
+    let upstreams = stack.apps.iter().map(AppServer::address).collect();
     let options = NginxOptions::new(project_root().join("nginx/nginx.conf.template"), upstreams);
     stack.nginx = Some(Nginx::start(folder, &options).await.unwrap());
     stack

@@ -1,0 +1,41 @@
+//! An account of the blog for the requests that need one, made as a visitor makes it: over HTTP, once per trial, before its clock
+//! starts.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use reqwest::{
+    Client,
+    header::{CONTENT_TYPE, SET_COOKIE},
+    redirect::Policy,
+};
+
+use crate::load::spec::Endpoint;
+
+/// Hashing a password takes a while on purpose.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Gives every endpoint of `mix` that changes something the right to do so, if there is one.
+pub(super) async fn authorise(mix: &mut [Endpoint], base_url: &str) -> Result<()> {
+    if !mix.iter().any(|endpoint| endpoint.name == super::mix::ADD_COMMENT) {
+        return Ok(());
+    }
+    let token = sign_in(base_url).await.context("cannot sign in to the blog")?;
+    for endpoint in mix.iter_mut().filter(|endpoint| endpoint.name == super::mix::ADD_COMMENT) {
+        endpoint.headers.insert("Authorization".to_owned(), format!("Bearer {token}"));
+    }
+    Ok(())
+}
+
+/// Registers a user, which begins a session, and gives the session's token: what the cookie carries can be sent as a header too.
+async fn sign_in(base_url: &str) -> Result<String> {
+    // The database is a fresh copy in every trial, so that the name is free.
+    let form = "username=reader-of-a-trial&email=reader%40trial.example&password=correct+horse+battery+staple";
+    let client = Client::builder().no_proxy().redirect(Policy::none()).timeout(LIMIT).build()?;
+    let request = client.post(format!("{base_url}/register")).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let response = request.body(form).send().await.context("cannot post to `/register`")?;
+    ensure!(response.status() == 303, "`/register` answers {}: {}", response.status(), response.text().await?);
+    let cookies = response.headers().get_all(SET_COOKIE).iter().filter_map(|cookie| cookie.to_str().ok());
+    let token = cookies.filter_map(|cookie| cookie.strip_prefix("session=")?.split(';').next()).next();
+    Ok(token.context("the answer of `/register` begins no session")?.to_owned())
+}
