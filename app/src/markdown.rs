@@ -51,8 +51,7 @@ fn plain_text(markdown: &str, is_cut: bool) -> String {
                 words.pause(!is_inline(&tag.to_end()));
             }
             Event::End(tag) => {
-                let is_left_out =
-                    matches!(tag, TagEnd::Heading(_) | TagEnd::CodeBlock | TagEnd::Table);
+                let is_left_out = matches!(tag, TagEnd::Heading(_) | TagEnd::CodeBlock | TagEnd::Table);
                 hidden -= usize::from(is_left_out);
                 words.pause(!is_inline(&tag));
             }

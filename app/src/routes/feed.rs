@@ -43,11 +43,7 @@ async fn all(State(state): State<AppState>, wants: Wants) -> Result<Response, Ap
     Ok(http::respond(&wants, Page::cached(Content::Atom, &found)))
 }
 
-async fn by_author(
-    State(state): State<AppState>,
-    wants: Wants,
-    Path(id): Path<String>,
-) -> Result<Response, AppError> {
+async fn by_author(State(state): State<AppState>, wants: Wants, Path(id): Path<String>) -> Result<Response, AppError> {
     let author_id = parse_id("author", &id)?;
     let cache = state.cache.clone();
     let make = move || async move {
@@ -61,11 +57,7 @@ async fn by_author(
     Ok(http::respond(&wants, Page::cached(Content::Atom, &found)))
 }
 
-async fn by_tag(
-    State(state): State<AppState>,
-    wants: Wants,
-    Path(name): Path<String>,
-) -> Result<Response, AppError> {
+async fn by_tag(State(state): State<AppState>, wants: Wants, Path(name): Path<String>) -> Result<Response, AppError> {
     let not_found = || AppError::NotFound("tag of this name".to_owned());
     // What cannot be a name is not looked for, and leaves nothing in the cache.
     let name = TagName::new(&name).ok_or_else(not_found)?;

@@ -95,11 +95,8 @@ pub fn is_here(path: &str) -> bool {
 
 pub(super) fn router() -> Router<AppState> {
     let (routes, _) = described().split_for_parts();
-    let routes = routes
-        .route("/openapi.json", get(document))
-        .fallback(not_found)
-        .layer(CsrfLayer::new().with_rejection_response(refuse_foreign));
-    Router::new().nest("/api", routes)
+    let routes = routes.fallback(not_found).layer(CsrfLayer::new().with_rejection_response(refuse_foreign));
+    Router::new().nest("/api", routes).route("/api/openapi.json", get(document))
 }
 
 /// The document itself.

@@ -161,11 +161,7 @@ fn page(mut posts: Vec<PostSummary>, limit: usize) -> PostPage {
     get, path = "/posts/{id}", tag = "posts", params(("id" = i64, Path, description = "The post's id")),
     responses((status = 200, body = FullPost), (status = 304, description = "As before"), failures::One, failures::Common)
 )]
-pub(super) async fn show(
-    State(state): State<AppState>,
-    wants: Wants,
-    Id(post_id): Id,
-) -> Result<Response, AppError> {
+pub(super) async fn show(State(state): State<AppState>, wants: Wants, Id(post_id): Id) -> Result<Response, AppError> {
     respond::public_json(&wants, &find(&state, post_id).await?)
 }
 

@@ -37,11 +37,7 @@ struct PublicUser {
     get, path = "/users/{id}", tag = "users", params(("id" = i64, Path, description = "The user's id")),
     responses((status = 200, body = PublicUser), (status = 304, description = "As before"), failures::One, failures::Common)
 )]
-pub(super) async fn show(
-    State(state): State<AppState>,
-    wants: Wants,
-    Id(user_id): Id,
-) -> Result<Response, AppError> {
+pub(super) async fn show(State(state): State<AppState>, wants: Wants, Id(user_id): Id) -> Result<Response, AppError> {
     let user = db::find_author(&state.pool, user_id).await?;
     let user = user.ok_or_else(|| AppError::NotFound(format!("user {user_id}")))?;
     let user = PublicUser { id: user.id, username: user.username, bio: user.bio, created_at: user.created_at };

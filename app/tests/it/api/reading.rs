@@ -110,6 +110,7 @@ async fn whatever_fails_is_a_problem() {
         assert_eq!(page.status, 404, "{path}: {}", page.body);
         check_problem(&page);
     }
+    assert_eq!(json_of(&app.get("/api/nothing").await)["detail"], "There is no resource at /api/nothing.");
     let page = app.request("PATCH", "/api/tags", &[], "").await;
     assert_eq!((page.status, page.header("allow")), (405, "GET,HEAD"));
     check_problem(&page);
