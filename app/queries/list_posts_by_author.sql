@@ -4,6 +4,7 @@ SELECT
     page.title,
     left(page.content, 240) AS "excerpt!",
     page.created_at,
+    page.updated_at,
     page.author_id,
     users.username AS author,
     ARRAY(
@@ -12,7 +13,7 @@ SELECT
     ) AS "tags!",
     (SELECT count(*) FROM comments WHERE comments.post_id = page.id) AS "comment_count!"
 FROM (
-    SELECT id, author_id, title, content, created_at
+    SELECT id, author_id, title, content, created_at, updated_at
     FROM posts
     WHERE author_id = $1 AND (created_at, id) < ($2, $3)
     ORDER BY created_at DESC, id DESC

@@ -5,6 +5,7 @@ SELECT
     posts.title,
     left(posts.content, 240) AS "excerpt!",
     page.post_created_at AS created_at,
+    posts.updated_at,
     posts.author_id,
     users.username AS author,
     ARRAY(

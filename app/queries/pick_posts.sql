@@ -4,6 +4,7 @@ SELECT
     posts.title,
     left(posts.content, 240) AS "excerpt!",
     posts.created_at,
+    posts.updated_at,
     posts.author_id,
     users.username AS author,
     ARRAY(

@@ -1,4 +1,7 @@
 //! What a request that failed is told. A variant is an HTTP outcome; internals go to the log and never to the reader.
+//!
+//! The answer is a page. A [`Failure`] travels with it, from which the API makes its own kind of answer, so that what handlers share need
+//! not know for whom it works.
 
 use std::sync::Arc;
 
@@ -7,6 +10,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::accounts::PasswordError;
+use crate::input::Problems;
 use crate::limits::TooOften;
 use crate::session::StoreError;
 use crate::{pages, telemetry};
@@ -24,6 +28,14 @@ pub enum AppError {
         status: StatusCode,
         /// What is wrong and what would be right, as a sentence for the reader.
         message: String,
+    },
+    /// 4xx: fields of the input are wrong. Pages with forms rather show the form again.
+    #[error("the input is wrong in {} place(s)", .problems.len())]
+    Invalid {
+        /// The status: 422 for what was sent, 400 for the address to which it was sent.
+        status: StatusCode,
+        /// The fields, in their order. Never empty.
+        problems: Vec<FieldProblem>,
     },
     /// 503: too many requests are in work.
     #[error("too many requests are in work")]
@@ -65,12 +77,42 @@ pub enum AppError {
 #[derive(Clone, Debug)]
 pub struct Cause(pub String);
 
+/// One field that is wrong, and what would be right.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FieldProblem {
+    /// The name of the field, as it was sent. Empty if it is the whole of what was sent.
+    pub field: String,
+    /// A sentence for whoever sent it.
+    pub message: String,
+}
+
+/// What a failed request is told, without its form. It travels with the response, as an extension.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The status. The page that comes with it may have another, where it leads elsewhere.
+    pub status: StatusCode,
+    /// What happened, as a sentence for the reader.
+    pub message: String,
+    /// The fields that are wrong.
+    pub problems: Arc<[FieldProblem]>,
+}
+
+impl From<Problems> for AppError {
+    fn from(problems: Problems) -> Self {
+        let problem = |problem: &crate::input::Problem| FieldProblem {
+            field: problem.field.to_owned(),
+            message: problem.message.clone(),
+        };
+        Self::Invalid { status: StatusCode::UNPROCESSABLE_ENTITY, problems: problems.iter().map(problem).collect() }
+    }
+}
+
 impl AppError {
     /// The HTTP status of this outcome.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
-            Self::Refused { status, .. } => *status,
+            Self::Refused { status, .. } | Self::Invalid { status, .. } => *status,
             Self::LogInFirst { .. } => StatusCode::UNAUTHORIZED,
             Self::Shared(error) => error.status(),
             Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -96,6 +138,9 @@ impl AppError {
     pub fn public_message(&self) -> String {
         match self {
             Self::LogInFirst { .. } => "Please log in first.".to_owned(),
+            Self::Invalid { problems, .. } => {
+                problems.iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>().join(" ")
+            }
             Self::TooOften(_) => {
                 let wait_s = self.retry_after_s().unwrap_or(1);
                 let seconds = if wait_s == 1 { "second" } else { "seconds" };
@@ -117,15 +162,17 @@ impl AppError {
 
 impl IntoResponse for AppError {
     fn into_response(self) -> Response {
-        if let Self::LogInFirst { next } = &self {
-            return Redirect::to(&with_next("/login", next)).into_response();
-        }
         let (status, message, retry_after_s) = (self.status(), self.public_message(), self.retry_after_s());
-        let request_id = telemetry::request_id();
-        let mut response = pages::error_page(status, &message, request_id.as_ref().map(|id| id.as_str()));
+        let mut response = match &self {
+            Self::LogInFirst { next } => Redirect::to(&with_next("/login", next)).into_response(),
+            _ => pages::error_page(status, &message, telemetry::request_id().as_ref().map(|id| id.as_str())),
+        };
         if let Some(retry_after_s) = retry_after_s {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after_s));
         }
+        let problems =
+            if let Self::Invalid { problems, .. } = &self { problems.clone().into() } else { Arc::default() };
+        response.extensions_mut().insert(Failure { status, message, problems });
         if status.is_server_error() {
             response.extensions_mut().insert(Cause(format!("{:#}", anyhow::Error::new(self))));
         }

@@ -83,6 +83,8 @@ pub enum Content {
     Html,
     /// An Atom feed.
     Atom,
+    /// JSON, for programs.
+    Json,
 }
 
 /// Who may keep a page.
@@ -187,6 +189,7 @@ pub fn headers(content: Content, audience: Audience) -> HeaderMap {
     let content_type = match content {
         Content::Html => "text/html; charset=utf-8",
         Content::Atom => "application/atom+xml; charset=utf-8",
+        Content::Json => "application/json",
     };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(audience.cache_control()));

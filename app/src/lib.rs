@@ -13,7 +13,9 @@
 //! - [`cache`] keeps whole pages, fragments and values in Redis.
 //! - [`db`] holds the schema, every query, and the list of them.
 //! - [`pages`] renders HTML; [`http`] makes a response of a page: ETag, 304, compression.
+//! - [`markdown`] makes what authors write safe to show.
 //! - [`error`] says what a request that failed is told.
+//! - [`demo`] holds posts that a visitor may want to read.
 //! - [`seed`] fills a database, the same for the same seed.
 //! - [`keys`] derives keys from the secret, [`redis_link`] speaks to Redis where it is not a cache, [`telemetry`] writes the log.
 //!
@@ -25,11 +27,13 @@ pub mod client_address;
 pub mod config;
 pub mod cursor;
 pub mod db;
+pub mod demo;
 pub mod error;
 pub mod http;
 pub mod input;
 pub mod keys;
 pub mod limits;
+pub mod markdown;
 pub mod pages;
 pub mod redis_link;
 pub mod routes;

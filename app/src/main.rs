@@ -1,4 +1,4 @@
-//! The command line: `app serve`, `app migrate`, `app seed`. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
+//! The command line: `app serve`, `app migrate`, `app seed`, `app demo`. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -7,7 +7,7 @@ use anyhow::Context;
 use app::config::{Config, ConfigError};
 use app::db::Indexes;
 use app::seed::Size;
-use app::{config, db, seed, server, telemetry};
+use app::{config, db, demo, seed, server, telemetry};
 use clap::{Args, Parser, Subcommand};
 
 /// A small blog on PostgreSQL and Redis. Configured by the environment: see app/README.md for the variables.
@@ -30,6 +30,8 @@ enum Command {
     },
     /// Fill an empty database, the same for the same numbers and seed
     Seed(SeedArguments),
+    /// Add posts that a visitor may want to read, and in development mode an account to log in to
+    Demo,
 }
 
 #[derive(Args)]
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Serve => serve(),
         Command::Migrate { without_indexes } => migrate(without_indexes),
         Command::Seed(arguments) => fill(&arguments),
+        Command::Demo => show(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -97,6 +100,20 @@ fn fill(arguments: &SeedArguments) -> anyhow::Result<()> {
         let pool = db::connect_for_maintenance(&database_url).await?;
         seed::seed(&pool, &size, arguments.seed).await?;
         println!("{} posts and {} comments in {:.1} s", size.posts, size.comments, started.elapsed().as_secs_f64());
+        Ok(())
+    })
+}
+
+fn show() -> anyhow::Result<()> {
+    // The whole configuration of a server, because the account must be one that the servers can read.
+    let config = Config::from_environment()?;
+    maintenance(async {
+        let pool = db::connect_for_maintenance(&config.database_url).await?;
+        let added = demo::fill(&pool).await?;
+        println!("{} posts and {} comments were added", added.posts, added.comments);
+        if demo::add_login(&pool, &config).await? {
+            println!("log in as `{}` with the password `{}`", demo::LOGIN, demo::PASSWORD);
+        }
         Ok(())
     })
 }

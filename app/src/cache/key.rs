@@ -16,6 +16,10 @@ pub enum Key {
     TagPage(TagName, Cursor),
     /// The feed of the newest posts.
     Feed,
+    /// The feed of the newest posts of an author.
+    AuthorFeed(i64),
+    /// The feed of the newest posts that carry a tag.
+    TagFeed(TagName),
     /// The text of a post, rendered.
     Article(i64),
     /// The recent comments of a post, rendered.
@@ -48,8 +52,8 @@ impl Key {
     pub fn tag(&self) -> Tag {
         match *self {
             Self::PostList(_) | Self::Feed => Tag::PostList,
-            Self::AuthorPage(author_id, _) => Tag::Author(author_id),
-            Self::TagPage(..) => ANY_TAG,
+            Self::AuthorPage(author_id, _) | Self::AuthorFeed(author_id) => Tag::Author(author_id),
+            Self::TagPage(..) | Self::TagFeed(_) => ANY_TAG,
             Self::Article(post_id) | Self::RecentComments(post_id) | Self::CommentCount(post_id) => Tag::Post(post_id),
         }
     }
@@ -73,6 +77,8 @@ impl fmt::Display for Key {
             Self::AuthorPage(author_id, cursor) => write!(formatter, "author-page:{author_id}:{cursor}"),
             Self::TagPage(name, cursor) => write!(formatter, "tag-page:{name}:{cursor}"),
             Self::Feed => write!(formatter, "feed"),
+            Self::AuthorFeed(author_id) => write!(formatter, "author-feed:{author_id}"),
+            Self::TagFeed(name) => write!(formatter, "tag-feed:{name}"),
             Self::Article(post_id) => write!(formatter, "article:{post_id}"),
             Self::RecentComments(post_id) => write!(formatter, "recent-comments:{post_id}"),
             Self::CommentCount(post_id) => write!(formatter, "comment-count:{post_id}"),
@@ -166,6 +172,8 @@ mod tests {
             (any_number(), any_cursor()).prop_map(|(id, cursor)| Key::AuthorPage(id, cursor)),
             (any_name(), any_cursor()).prop_map(|(name, cursor)| Key::TagPage(name, cursor)),
             Just(Key::Feed),
+            any_number().prop_map(Key::AuthorFeed),
+            any_name().prop_map(Key::TagFeed),
             any_number().prop_map(Key::Article),
             any_number().prop_map(Key::RecentComments),
             any_number().prop_map(Key::CommentCount),

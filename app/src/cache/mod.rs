@@ -55,7 +55,7 @@ use entry::{Freshness, Marks, now_ms};
 use flight::{Boarding, Flights, Landing};
 pub use key::{Key, Tag, TagName};
 use local::{Heard, Kept, Local, Stamp};
-pub use policy::{ARTICLE, COMMENT_COUNT, FEED, LISTS, Level, Outcome, Policy, RECENT_COMMENTS};
+pub use policy::{ARTICLE, COMMENT_COUNT, FEEDS, LISTS, Level, Outcome, Policy, RECENT_COMMENTS};
 use store::Store;
 pub use values::{DEFAULT_TIMEOUT, Unavailable, Values};
 

@@ -56,8 +56,8 @@ const fn policy(level: Level, ttl_s: u64, grace_s: u64) -> Policy {
 /// bounds them.
 pub static LISTS: Policy = policy(Level::View, 60, 30);
 
-/// The feed of the newest posts, invalidated like the lists.
-pub static FEED: Policy = policy(Level::View, 60, 30);
+/// The feeds of the newest posts: of all, of an author, of a tag. Invalidated like the lists.
+pub static FEEDS: Policy = policy(Level::View, 60, 30);
 
 /// The text of a post, rendered: what is on its page besides the comments. Like the two below, invalidated by whatever happens to the
 /// post and by each of its comments.

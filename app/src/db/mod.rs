@@ -26,7 +26,7 @@ pub use comments::{
 pub use database::{Database, PoolState};
 pub use posts::{
     Author, PopularTag, Post, PostSummary, Tag, find_author, find_post, find_tag, list_posts, list_posts_by_author,
-    list_posts_by_tag, pick_posts, popular_tags,
+    list_posts_by_tag, list_tags, pick_posts, popular_tags,
 };
 pub use registry::{Parameter, QUERIES, Query, Role, Shape};
 pub use schema::{Indexes, SECONDARY_INDEXES, SecondaryIndex, migrate};

@@ -16,6 +16,8 @@ pub struct PostSummary {
     pub excerpt: String,
     /// When it was written.
     pub created_at: DateTime<Utc>,
+    /// When it was last changed; None if never.
+    pub updated_at: Option<DateTime<Utc>>,
     /// Who wrote it.
     pub author_id: i64,
     /// The author's user name.
@@ -141,4 +143,9 @@ pub async fn find_tag(executor: impl PgExecutor<'_>, name: &str) -> sqlx::Result
 /// The tags that most posts carry. It reads every link between posts and tags, so it belongs behind a cache.
 pub async fn popular_tags(executor: impl PgExecutor<'_>, limit: i64) -> sqlx::Result<Vec<PopularTag>> {
     sqlx::query_file_as!(PopularTag, "queries/popular_tags.sql", limit).fetch_all(executor).await
+}
+
+/// The names of the tags that come after the given one, in alphabetical order.
+pub async fn list_tags(executor: impl PgExecutor<'_>, after: &str, limit: i64) -> sqlx::Result<Vec<String>> {
+    sqlx::query_file_scalar!("queries/list_tags.sql", after, limit).fetch_all(executor).await
 }

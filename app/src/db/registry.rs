@@ -144,6 +144,7 @@ pub const QUERIES: &[Query] = &[
     query!("find_author", "one author", [AuthorId], Role::Read("GET /authors/{id}")),
     query!("find_tag", "one tag by its name", [TagName], Role::Read("GET /tags/{name}")),
     query!("pick_posts", "the posts of a reading list", [PostIds], Role::Read("GET /reading-list")),
+    query!("list_tags", "a page of the tags, by name", [TagName, Limit], Role::Read("GET /api/tags")),
     query!("popular_tags", "the tags that most posts carry", [Limit], Role::Read("GET /api/tags")),
     query!("find_account", "a user's own account", [UserId], Role::Read("GET /account")),
     query!("find_credentials", "what is needed to check a password", [UsernameOrEmail], Role::Read("POST /login")),

@@ -16,14 +16,17 @@ use crate::cursor::Cursor;
 use crate::db::{self, PostSummary};
 use crate::error::AppError;
 use crate::http::{self, Content, Page, Wants};
-use crate::pages;
 use crate::state::AppState;
+use crate::{markdown, pages};
 
 /// How many posts a page shows.
 const PAGE_POSTS: usize = 20;
 
 /// One more than a page shows is fetched: if it is there, there is a next page.
 const FETCH_POSTS: i64 = PAGE_POSTS as i64 + 1;
+
+/// How much of a post the database gives.
+const EXCERPT_CHARACTERS: usize = 240;
 
 pub(super) fn router() -> Router<AppState> {
     Router::new().route("/", get(all)).route("/authors/{id}", get(by_author)).route("/tags/{name}", get(by_tag))
@@ -40,7 +43,7 @@ async fn all(State(state): State<AppState>, wants: Wants, parameters: Parameters
     let cache = state.cache.clone();
     let make = move || async move {
         let posts = db::list_posts(&state.pool, before, FETCH_POSTS).await?;
-        list_page(before, posts, context! { path => "/", title => "Latest posts", lead => () })
+        list_page(before, posts, context! { path => "/", feed => "/feed.atom", title => "Latest posts", lead => () })
     };
     let found = cache.get_or_make(&LISTS, Key::PostList(before), make).await?;
     Ok(http::respond(&wants, Page::cached(Content::Html, &found)))
@@ -61,6 +64,7 @@ async fn by_author(
         let posts = db::list_posts_by_author(&state.pool, author_id, before, FETCH_POSTS).await?;
         let head = context! {
             path => format!("/authors/{author_id}"),
+            feed => format!("/authors/{author_id}/feed.atom"),
             title => format!("Posts by {}", author.username),
             lead => author.bio,
         };
@@ -86,6 +90,7 @@ async fn by_tag(
         let posts = db::list_posts_by_tag(&state.pool, tag.id, before, FETCH_POSTS).await?;
         let head = context! {
             path => format!("/tags/{}", tag.name),
+            feed => format!("/tags/{}/feed.atom", tag.name),
             title => format!("Posts tagged {}", tag.name),
             lead => (),
         };
@@ -122,14 +127,10 @@ fn list_page(before: Cursor, mut posts: Vec<PostSummary>, head: Value) -> Result
 
 /// A post as lists show it.
 pub(super) fn summary(post: &PostSummary) -> Value {
-    // An excerpt that was cut is cut again at its last space, so that no word is.
-    let is_cut = post.excerpt.chars().count() >= 240;
-    let excerpt =
-        post.excerpt.rsplit_once(' ').filter(|_| is_cut).map_or(post.excerpt.clone(), |(head, _)| format!("{head} …"));
     context! {
         id => post.id,
         title => post.title.as_str(),
-        excerpt,
+        excerpt => markdown::excerpt(&post.excerpt, EXCERPT_CHARACTERS),
         created_at => pages::time(post.created_at),
         author_id => post.author_id,
         author => post.author.as_str(),

@@ -1,8 +1,10 @@
 //! The routes, one file per resource. A handler reads its input, asks the database through the cache, and renders a page.
 
 mod accounts;
+pub mod api;
 mod assets;
 mod comments;
+mod feed;
 mod forms;
 mod health;
 mod lists;
@@ -39,6 +41,18 @@ pub const ADDRESSES: &[&str] = &[
     "/posts/{id}/delete",
     "/reading-list",
     "/reading-list/remove",
+    "/feed.atom",
+    "/authors/{id}/feed.atom",
+    "/tags/{name}/feed.atom",
+    "/api/openapi.json",
+    "/api/posts",
+    "/api/posts/{id}",
+    "/api/posts/{id}/comments",
+    "/api/users",
+    "/api/users/{id}",
+    "/api/users/me",
+    "/api/sessions",
+    "/api/tags",
     "/assets/{file}",
     "/favicon.svg",
     "/robots.txt",
@@ -48,7 +62,7 @@ pub const ADDRESSES: &[&str] = &[
 ];
 
 /// Where a body may be as long as a post.
-pub const LONG_BODIES: &[&str] = &["/write", "/posts/{id}/edit"];
+pub const LONG_BODIES: &[&str] = &["/write", "/posts/{id}/edit", "/api/posts", "/api/posts/{id}"];
 
 /// Every route of the app.
 pub fn router() -> Router<AppState> {
@@ -56,7 +70,9 @@ pub fn router() -> Router<AppState> {
         .merge(lists::router())
         .merge(posts::router())
         .merge(health::router())
+        .merge(feed::router())
         .merge(assets::router())
+        .merge(api::router())
         .merge(changing())
         .fallback(not_found)
 }

@@ -13,8 +13,8 @@ use crate::cursor::Cursor;
 use crate::db::{self, Comment, Post};
 use crate::error::AppError;
 use crate::http::{self, Content, Page, Wants};
-use crate::pages;
 use crate::state::AppState;
+use crate::{markdown, pages};
 
 /// How many of the most recent comments the page shows.
 const RECENT_COMMENTS_SHOWN: i64 = 20;
@@ -63,12 +63,11 @@ async fn show(State(state): State<AppState>, wants: Wants, Path(id): Path<String
 }
 
 fn render_article(post: &Post) -> Result<Bytes, AppError> {
-    let paragraphs = post.content.split("\n\n").map(str::trim).filter(|text| !text.is_empty());
-    let paragraphs: Vec<Value> = paragraphs.map(Value::from).collect();
     let post_value = context! {
         id => post.id,
         title => post.title.as_str(),
-        paragraphs,
+        // Sanitised by the renderer.
+        content => Value::from_safe_string(markdown::render(&post.content)),
         created_at => pages::time(post.created_at),
         updated_at => post.updated_at.map(pages::time),
         author_id => post.author_id,

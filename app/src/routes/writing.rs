@@ -112,7 +112,7 @@ async fn own_post(state: &AppState, user: &User, id: &str) -> Result<Post, AppEr
 }
 
 /// Nothing was changed: because there is no such post, or because it is somebody else's.
-async fn not_yours(state: &AppState, post_id: i64) -> Result<AppError, AppError> {
+pub(super) async fn not_yours(state: &AppState, post_id: i64) -> Result<AppError, AppError> {
     let exists = db::find_post(&state.pool, post_id).await?.is_some();
     Ok(if exists { forbidden() } else { AppError::NotFound(format!("post {post_id}")) })
 }

@@ -34,6 +34,7 @@ use super::headers::{self, X_REQUEST_ID, X_SERVED_BY};
 use super::metrics::Metrics;
 use super::request_id::RequestId;
 use crate::error::AppError;
+use crate::routes::api;
 use crate::telemetry::REQUEST_ID;
 
 /// A request that took longer is worth a line in the log.
@@ -183,10 +184,13 @@ impl Edge {
         if status == StatusCode::TOO_MANY_REQUESTS {
             self.metrics.rate_limited.inc();
         }
-        if (status.is_client_error() || status.is_server_error()) && !asked.address.is_exempt {
+        if api::is_here(asked.uri.path()) {
+            response = api::as_problem(response, asked.id.as_str());
+        } else if (status.is_client_error() || status.is_server_error()) && !asked.address.is_exempt {
             response = asked.dress(response);
         }
         crate::http::protect(&mut response);
+        let status = response.status();
         let headers = response.headers_mut();
         headers::secure(headers);
         headers.insert(X_REQUEST_ID, asked.id.header());

@@ -118,6 +118,16 @@ pub(crate) fn variables(database: &TestDatabase) -> Vec<(&'static str, String)> 
     ]
 }
 
+/// The usual configuration of a server on this database, with some variables replaced.
+pub(crate) fn config(database: &TestDatabase, replaced: &[(&str, &str)]) -> Config {
+    let usual = variables(database);
+    let config = Config::from_lookup(|name| {
+        let replacement = replaced.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        replacement.or_else(|| usual.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone()))
+    });
+    config.unwrap()
+}
+
 /// The app, serving in the background of the test.
 pub(crate) struct TestApp {
     pub(crate) base_url: String,
@@ -141,12 +151,7 @@ impl Page {
 impl TestApp {
     /// Starts the app with the usual variables, some of them replaced.
     pub(crate) async fn start(database: &TestDatabase, replaced: &[(&str, &str)]) -> Self {
-        let usual = variables(database);
-        let config = Config::from_lookup(|name| {
-            let replacement = replaced.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-            replacement.or_else(|| usual.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone()))
-        });
-        let server = Server::bind(config.unwrap()).await.unwrap();
+        let server = Server::bind(config(database, replaced)).await.unwrap();
         let base_url = format!("http://{}", server.address());
         let cache = server.state().cache.clone();
         tokio::spawn(server.run(std::future::pending()));
@@ -170,6 +175,21 @@ impl TestApp {
     /// Sends a form; the values may hold any character.
     pub(crate) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Page {
         self.post_raw(path, "application/x-www-form-urlencoded", form(fields)).await
+    }
+
+    /// Any request.
+    pub(crate) async fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> Page {
+        let mut request = self.client.request(method.parse().unwrap(), format!("{}{path}", self.base_url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        read(request.body(body)).await
     }
 
     pub(crate) async fn post_raw(&self, path: &str, content_type: &str, body: String) -> Page {

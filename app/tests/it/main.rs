@@ -7,6 +7,10 @@
 //! - `writing`: posts and comments, and refusing them.
 //! - `any_input`: any text in any field is refused or stored, and the database accepts what the forms accept.
 //! - `safety`: what other sites send, what comes too often, what is too long.
+//! - `api`: the JSON API and its document.
+//! - `feed`: the Atom feeds.
+//! - `markdown_pages`: what authors write, on pages.
+//! - `demo`: the demonstration.
 //! - `cache_pages`: what is kept, and what is forgotten.
 //! - `cache_rules`: fresh, early, stale and dead, one maker for all, on the cache itself.
 //! - `cache_faults`: a Redis that hangs, is dead, or comes back, and many who want one page.
@@ -22,6 +26,7 @@
 
 mod accounts;
 mod any_input;
+mod api;
 mod browser;
 mod cache_faults;
 mod cache_leaks;
@@ -30,9 +35,12 @@ mod cache_reads;
 mod cache_rules;
 mod cache_values;
 mod database;
+mod demo;
 mod edge;
+mod feed;
 mod harness;
 mod lists;
+mod markdown_pages;
 mod metrics;
 mod operation;
 mod pages;
