@@ -75,7 +75,7 @@ test *ARGUMENTS: (setup "--tests") _build
 [no-exit-message]
 torture *ARGUMENTS: (setup "--tests") _build
     @if cargo nextest --version >/dev/null 2>&1; then runner='nextest run'; else runner=test; fi; \
-    TORTURE=full exec "{{ experiments }}" stack exec -- cargo $runner --release --package experiments --test it "$@" specimen
+    TORTURE=full exec "{{ experiments }}" stack exec -- cargo $runner --release --workspace "$@" specimen
 
 # Run the micro-benchmarks and print their table; `bench app` holds the blog against what its parts can do
 [group('develop')]
@@ -86,7 +86,7 @@ bench *ARGUMENTS:
 
 [no-exit-message]
 _bench-app *ARGUMENTS: setup _build
-    @cargo build --release --package app --example bare
+    @cargo build --release --workspace --examples
     @"{{ experiments }}" bench app "$@"
 
 # Format the code
