@@ -113,6 +113,10 @@ impl Visit for Line {
         self.put(field.name(), &value);
     }
 
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        self.put(field.name(), &value);
+    }
+
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.put(field.name(), &value);
     }

@@ -5,7 +5,6 @@
 //! the second one's head: one limit for both would be too long for the one or too short for the other. Here all connections look at
 //! one slow clock, and a request costs two stores.
 
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -59,52 +58,33 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, edge: Arc<Edge>, 
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let mut patience = Patience::default();
     loop {
-        let is_over = poll_until_signal(connection.as_mut(), &mut signals).await;
-        if is_over {
-            return;
+        tokio::select! {
+            biased;
+            result = connection.as_mut() => {
+                if let Err(error) = result {
+                    // A client that is gone, or one that does not speak HTTP.
+                    tracing::debug!(%error, "a connection ended early");
+                }
+                return;
+            }
+            _ = signals.changed() => (),
         }
         if signals.borrow_and_update().is_closing {
-            connection.as_mut().graceful_shutdown();
-            while tokio::time::timeout(CLOSING_GRACE, connection.as_mut()).await.is_err() {
-                // One that was opened and never used, or whose client does not take what it asked for.
-                if !activity.is_in_request() {
-                    return;
-                }
-            }
-            return;
-        } else if patience.is_exhausted_by(&activity) {
+            break;
+        }
+        if patience.is_exhausted_by(&activity) {
             edge.metrics.connections_too_slow.inc();
             tracing::debug!(%peer, "closed a connection that was too slow");
             return;
         }
     }
-}
-
-/// Works on the connection until it is over (true) or there is a signal (false). The signal is waited for once and then only looked at,
-/// which is one load each time that the connection has something to do.
-async fn poll_until_signal<C, E>(mut connection: Pin<&mut C>, signals: &mut watch::Receiver<Signal>) -> bool
-where
-    C: Future<Output = Result<(), E>>,
-    E: std::fmt::Display,
-{
-    let probe = signals.clone();
-    let mut changed = pin!(signals.changed());
-    let mut is_waited_for = false;
-    poll_fn(|context| {
-        if let Poll::Ready(result) = connection.as_mut().poll(context) {
-            if let Err(error) = result {
-                // A client that is gone, or one that does not speak HTTP.
-                tracing::debug!(%error, "a connection ended early");
-            }
-            return Poll::Ready(true);
+    connection.as_mut().graceful_shutdown();
+    while tokio::time::timeout(CLOSING_GRACE, connection.as_mut()).await.is_err() {
+        // One that was opened and never used, or whose client does not take what it asked for.
+        if !activity.is_in_request() {
+            return;
         }
-        if !is_waited_for || probe.has_changed().unwrap_or(true) {
-            is_waited_for = true;
-            return changed.as_mut().poll(context).map(|_| false);
-        }
-        Poll::Pending
-    })
-    .await
+    }
 }
 
 /// What a connection is doing, written by those who do it.

@@ -109,6 +109,8 @@ async fn the_pause_before_the_end() {
     assert_eq!((answer.status, answer.is_last()), (200, true));
     assert_eq!(running.0.wait().unwrap().code(), Some(0));
     let took = started.elapsed().as_secs_f64();
-    assert!((1.4..5.0).contains(&took), "{took}");
+    let mut log = String::new();
+    running.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert!((1.4..5.0).contains(&took), "{took}: {log}");
     assert!(Wire::connect(&address).await.is_err());
 }
