@@ -16,7 +16,7 @@ use crate::error::AppError;
 use crate::input::{PostInput, Problems};
 use crate::session::{LoggedIn, User};
 use crate::state::AppState;
-use crate::writing;
+use crate::{markdown, writing};
 
 pub(super) fn router() -> Router<AppState> {
     Router::new()
@@ -35,10 +35,12 @@ struct PostForm {
     tags: String,
     /// Names the submission, so that sending the form twice makes one post.
     submission: String,
+    /// Not empty if the author wants to see the post before anybody else does.
+    preview: String,
 }
 
 async fn show_empty(_: LoggedIn) -> Result<Response, AppError> {
-    new_page(&PostForm::default(), None)
+    new_page(&PostForm::default(), None, None)
 }
 
 async fn publish(
@@ -47,11 +49,12 @@ async fn publish(
     Form(form): Form<PostForm>,
 ) -> Result<Response, AppError> {
     match PostInput::parse(&form.title, &form.content, &form.tags) {
+        Ok(post) if !form.preview.is_empty() => new_page(&form, None, Some(&post)),
         Ok(post) => {
             let added = writing::publish(&state, &user, &post, form.submission.parse().ok()).await?;
             Ok(Redirect::to(&format!("/posts/{}", added.id)).into_response())
         }
-        Err(problems) => new_page(&form, Some(&problems)),
+        Err(problems) => new_page(&form, Some(&problems), None),
     }
 }
 
@@ -61,9 +64,9 @@ async fn show_post(
     Path(id): Path<String>,
 ) -> Result<Response, AppError> {
     let post = own_post(&state, &user.user, &id).await?;
-    let form =
-        PostForm { title: post.title, content: post.content, tags: post.tags.join(", "), submission: String::new() };
-    edit_page(post.id, &form, None)
+    let (id, tags) = (post.id, post.tags.join(", "));
+    let form = PostForm { title: post.title, content: post.content, tags, ..PostForm::default() };
+    edit_page(id, &form, None, None)
 }
 
 async fn change(
@@ -74,13 +77,17 @@ async fn change(
 ) -> Result<Response, AppError> {
     let post_id = parse_id("post", &id)?;
     match PostInput::parse(&form.title, &form.content, &form.tags) {
+        Ok(post) if !form.preview.is_empty() => {
+            own_post(&state, &user, &id).await?;
+            edit_page(post_id, &form, None, Some(&post))
+        }
         Ok(post) => match writing::change(&state, &user, post_id, &post).await? {
             Some(_) => Ok(Redirect::to(&format!("/posts/{post_id}")).into_response()),
             None => Err(not_yours(&state, post_id).await?),
         },
         Err(problems) => {
             own_post(&state, &user, &id).await?;
-            edit_page(post_id, &form, Some(&problems))
+            edit_page(post_id, &form, Some(&problems), None)
         }
     }
 }
@@ -122,21 +129,37 @@ fn forbidden() -> AppError {
     AppError::Refused { status: StatusCode::FORBIDDEN, message }
 }
 
-fn new_page(form: &PostForm, problems: Option<&Problems>) -> Result<Response, AppError> {
+fn new_page(form: &PostForm, problems: Option<&Problems>, preview: Option<&PostInput>) -> Result<Response, AppError> {
     let submission = form.submission.parse().unwrap_or_else(|_| Uuid::new_v4());
     let head = context! { title_of_page => "Write a post", action => "/write", button => "Publish", post_id => () };
-    post_page(form, problems, context! { submission => submission.to_string(), ..head })
+    post_page(form, problems, preview, context! { submission => submission.to_string(), ..head })
 }
 
-fn edit_page(post_id: i64, form: &PostForm, problems: Option<&Problems>) -> Result<Response, AppError> {
+fn edit_page(
+    post_id: i64,
+    form: &PostForm,
+    problems: Option<&Problems>,
+    preview: Option<&PostInput>,
+) -> Result<Response, AppError> {
     let action = format!("/posts/{post_id}/edit");
     let head = context! { title_of_page => "Edit your post", action, button => "Save the changes", post_id };
-    post_page(form, problems, context! { submission => (), ..head })
+    post_page(form, problems, preview, context! { submission => (), ..head })
 }
 
-fn post_page(form: &PostForm, problems: Option<&Problems>, head: Value) -> Result<Response, AppError> {
+fn post_page(
+    form: &PostForm,
+    problems: Option<&Problems>,
+    preview: Option<&PostInput>,
+    head: Value,
+) -> Result<Response, AppError> {
+    let preview = preview.map(|post| {
+        // Sanitised by the same code as the page of the post.
+        let content = Value::from_safe_string(markdown::render(post.content.as_str()));
+        context! { title => post.title.as_str(), content, tags => post.tags.as_slice().to_vec() }
+    });
     let context = context! {
         problems => summary(problems),
+        preview,
         title => field("title", &form.title, problems),
         content => field("content", &form.content, problems),
         tags => field("tags", &form.tags, problems),

@@ -67,6 +67,32 @@ async fn a_post_is_written_changed_and_deleted() {
     }
 }
 
+/// A preview shows what the page would show, and changes nothing.
+#[tokio::test]
+async fn a_post_is_shown_before_it_is_published() {
+    let database = TestDatabase::tiny().await;
+    let app = TestApp::start(&database, &[]).await;
+    let mut author = Browser::registered(&app, "mirela").await;
+    author.post("/write", &[("title", "Mine"), ("content", "Text")]).await;
+    for path in ["/write", "/posts/4/edit"] {
+        let content = "Some *words*.\n\n<script>alert(1)</script>";
+        let fields = [("title", "A <draft>"), ("content", content), ("tags", "New tag"), ("preview", "yes")];
+        let page = author.post(path, &fields).await;
+        assert_eq!(page.status, 200, "{path}");
+        for expected in
+            ["Nothing is published yet", "<em>words</em>", "A &lt;draft&gt;</h2>", "Tags: new-tag", "Some *words*."]
+        {
+            assert!(page.body.contains(expected), "no `{expected}` in {}", page.body);
+        }
+        assert!(!page.body.contains("<script"));
+        let page = author.post(path, &[("title", ""), ("content", "Text"), ("preview", "yes")]).await;
+        assert!(page.status == 422 && page.body.contains("Please give a title."));
+    }
+    assert_eq!(author.post("/posts/1/edit", &[("title", "a"), ("content", "b"), ("preview", "yes")]).await.status, 403);
+    assert_eq!(count(&database.pool, "posts").await, 4);
+    assert!(app.get("/posts/4").await.body.contains("Mine"));
+}
+
 #[tokio::test]
 async fn only_its_author_may_change_a_post() {
     let database = TestDatabase::tiny().await;
