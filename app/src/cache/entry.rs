@@ -231,8 +231,9 @@ impl Entry {
 
     /// What it takes of memory, roughly.
     pub(super) fn weight(&self) -> u64 {
-        // Twice the bodies at most, and what the response headers take.
-        2048 + self.body.len() as u64 + self.gzip.get().map_or(0, Bytes::len) as u64
+        // The body, its compressed form even if it is still to come, and the headers of the responses.
+        let gzip_bytes = self.gzip.get().map_or(self.body.len() / 3, Bytes::len);
+        (2048 + self.body.len() + gzip_bytes) as u64
     }
 }
 

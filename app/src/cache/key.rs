@@ -26,6 +26,8 @@ pub enum Key {
     RecentComments(i64),
     /// The number of comments of a post.
     CommentCount(i64),
+    /// The page of a post, put together from the three above. It is kept in memory only.
+    PostPage(i64),
 }
 
 /// What is forgotten together. A bump of a tag makes every entry under it worthless.
@@ -54,7 +56,10 @@ impl Key {
             Self::PostList(_) | Self::Feed => Tag::PostList,
             Self::AuthorPage(author_id, _) | Self::AuthorFeed(author_id) => Tag::Author(author_id),
             Self::TagPage(..) | Self::TagFeed(_) => ANY_TAG,
-            Self::Article(post_id) | Self::RecentComments(post_id) | Self::CommentCount(post_id) => Tag::Post(post_id),
+            Self::Article(post_id)
+            | Self::RecentComments(post_id)
+            | Self::CommentCount(post_id)
+            | Self::PostPage(post_id) => Tag::Post(post_id),
         }
     }
 }
@@ -82,6 +87,7 @@ impl fmt::Display for Key {
             Self::Article(post_id) => write!(formatter, "article:{post_id}"),
             Self::RecentComments(post_id) => write!(formatter, "recent-comments:{post_id}"),
             Self::CommentCount(post_id) => write!(formatter, "comment-count:{post_id}"),
+            Self::PostPage(post_id) => write!(formatter, "post-page:{post_id}"),
         }
     }
 }
@@ -177,6 +183,7 @@ mod tests {
             any_number().prop_map(Key::Article),
             any_number().prop_map(Key::RecentComments),
             any_number().prop_map(Key::CommentCount),
+            any_number().prop_map(Key::PostPage),
         ]
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 
-use super::entry::Entry;
+use super::entry::{Entry, Fingerprint};
 use super::key::{Key, Tag};
 use crate::config::LocalCache;
 
@@ -129,6 +129,16 @@ impl Local {
         if self.is_fast || entry.has_marks() {
             self.entries.insert(key, Arc::new(Kept { entry, stamp, checked_at: Instant::now() }));
         }
+    }
+
+    /// A page that was put together from parts with this fingerprint.
+    pub(super) fn assembled(&self, key: &Key, parts: Fingerprint) -> Option<Arc<Entry>> {
+        let kept = self.entries.get(key)?;
+        (kept.entry.fingerprint() == parts).then(|| Arc::clone(&kept.entry))
+    }
+
+    pub(super) fn keep_assembled(&self, key: Key, entry: &Arc<Entry>, stamp: Stamp) {
+        self.entries.insert(key, Arc::new(Kept { entry: Arc::clone(entry), stamp, checked_at: Instant::now() }));
     }
 
     pub(super) fn is_fast(&self) -> bool {

@@ -247,25 +247,7 @@ impl Cache {
             }
             State::Dead(marks) => {
                 self.0.counters.read(level, if marks.is_some() { Event::Miss } else { Event::Bypass });
-                let flight = Flight { key, marks, stamp, refreshed: None };
-                let (waiting, is_leader) = match self.0.flights.board(flight) {
-                    Boarding::Leader(landing, waiting) => {
-                        self.take_off(policy, flight, landing, make);
-                        (waiting, true)
-                    }
-                    Boarding::Follower(waiting) => {
-                        self.0.counters.read(level, Event::Coalesced);
-                        (waiting, false)
-                    }
-                };
-                let landed = waiting.wait().await.ok_or_else(|| anyhow::anyhow!("making `{key}` panicked"))?;
-                let (entry, outcome) =
-                    landed.map_err(AppError::Shared)?.ok_or_else(|| anyhow::anyhow!("nobody made `{key}`"))?;
-                let outcome = match outcome {
-                    Outcome::Miss { stored, .. } if !is_leader => Outcome::Miss { stored, collapsed: true },
-                    outcome => outcome,
-                };
-                (entry, outcome)
+                self.make_or_wait(policy, Flight { key, marks, stamp, refreshed: None }, make).await?
             }
         };
         if entry.is_negative() {
@@ -273,6 +255,26 @@ impl Cache {
             return Err(AppError::NotFound(String::from_utf8_lossy(entry.body()).into_owned()));
         }
         Ok(Found { entry, level, outcome })
+    }
+
+    /// A page that is put together from parts, which are what the cache has found. It is the same as long as they are, so it is kept in
+    /// memory together with their fingerprint, and nobody has to invalidate it. Only while fragments and values are on, so that the
+    /// levels can be told apart.
+    pub fn assemble(
+        &self,
+        key: Key,
+        parts: Fingerprint,
+        make: impl FnOnce() -> Result<Bytes, AppError>,
+    ) -> Result<Arc<Entry>, AppError> {
+        let local = self.0.local.as_ref().filter(|_| self.0.config.fragment && self.0.config.value);
+        if let Some(entry) = local.and_then(|local| local.assembled(&key, parts)) {
+            return Ok(entry);
+        }
+        let entry = Arc::new(Entry::new(make()?, parts));
+        if let Some(local) = local {
+            local.keep_assembled(key, &entry, self.0.heard.stamp(key.tag()));
+        }
+        Ok(entry)
     }
 
     /// Makes every entry under these tags worthless. Call after the commit of what made it so, and before answering.
@@ -317,6 +319,36 @@ impl Cache {
             }
         }
         tags.iter().for_each(|tag| heard.bumped(*tag));
+    }
+
+    async fn make_or_wait<F, M>(
+        &self,
+        policy: &'static Policy,
+        flight: Flight,
+        make: F,
+    ) -> Result<(Arc<Entry>, Outcome), AppError>
+    where
+        F: FnOnce() -> M + Send + 'static,
+        M: Future<Output = Result<Bytes, AppError>> + Send + 'static,
+    {
+        let key = flight.key;
+        let (waiting, is_leader) = match self.0.flights.board(flight) {
+            Boarding::Leader(landing, waiting) => {
+                self.take_off(policy, flight, landing, make);
+                (waiting, true)
+            }
+            Boarding::Follower(waiting) => {
+                self.0.counters.read(policy.level, Event::Coalesced);
+                (waiting, false)
+            }
+        };
+        let landed = waiting.wait().await.ok_or_else(|| anyhow::anyhow!("making `{key}` panicked"))?;
+        let (entry, outcome) =
+            landed.map_err(AppError::Shared)?.ok_or_else(|| anyhow::anyhow!("nobody made `{key}`"))?;
+        match outcome {
+            Outcome::Miss { stored, .. } if !is_leader => Ok((entry, Outcome::Miss { stored, collapsed: true })),
+            outcome => Ok((entry, outcome)),
+        }
     }
 
     /// Begins to make an entry, in a task of its own, so that a client who leaves does not take the work of all who wait with it.

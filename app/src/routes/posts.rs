@@ -1,5 +1,7 @@
 //! The page of one post: the text, the number of comments, the most recent ones, and the form that adds one.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -8,7 +10,7 @@ use bytes::Bytes;
 use minijinja::{Value, context};
 
 use super::parse_id;
-use crate::cache::{ARTICLE, COMMENT_COUNT, Entry, Fingerprint, Key, RECENT_COMMENTS};
+use crate::cache::{ARTICLE, COMMENT_COUNT, Entry, Fingerprint, Found, Key, RECENT_COMMENTS};
 use crate::cursor::Cursor;
 use crate::db::{self, Comment, Post};
 use crate::error::AppError;
@@ -54,11 +56,12 @@ async fn show(State(state): State<AppState>, wants: Wants, Path(id): Path<String
         tokio::try_join!(state.cache.resolve(comments, make_comments), state.cache.resolve(count, make_count))?;
 
     let fingerprint = Fingerprint::joined([&*article.entry, &*comments.entry, &*count.entry]);
-    // What the reader has already is not put together again.
-    let is_known = wants.has(fingerprint);
-    let [article_text, comments_text, count_text] = [&article, &comments, &count].map(|found| text(found.entry.body()));
-    let body = if is_known { Bytes::new() } else { page(post_id, article_text?, comments_text?, count_text?)? };
-    let entry = Entry::new(body, fingerprint);
+    let entry = if wants.has(fingerprint) {
+        // What the reader has already is not put together again.
+        Arc::new(Entry::new(Bytes::new(), fingerprint))
+    } else {
+        state.cache.assemble(Key::PostPage(post_id), fingerprint, || page(post_id, &article, &comments, &count))?
+    };
     Ok(http::respond(&wants, Page::assembled(Content::Html, &entry, &[&article, &comments, &count])))
 }
 
@@ -94,7 +97,8 @@ fn render_comments(comments: &[Comment]) -> Result<Bytes, AppError> {
     Ok(pages::render("fragments/recent_comments.html", context! { comments })?.into())
 }
 
-fn page(post_id: i64, article: &str, recent_comments: &str, comment_count: &str) -> Result<Bytes, AppError> {
+fn page(post_id: i64, article: &Found, comments: &Found, count: &Found) -> Result<Bytes, AppError> {
+    let [article, recent_comments, comment_count] = [text(article)?, text(comments)?, text(count)?];
     let (title, article) = article.split_once(SEPARATOR).unwrap_or(("", article));
     let context = context! {
         post_id,
@@ -108,7 +112,7 @@ fn page(post_id: i64, article: &str, recent_comments: &str, comment_count: &str)
     Ok(pages::render("post.html", context)?.into())
 }
 
-fn text(bytes: &Bytes) -> Result<&str, AppError> {
-    str::from_utf8(bytes)
+fn text(found: &Found) -> Result<&str, AppError> {
+    str::from_utf8(found.entry.body())
         .map_err(|error| AppError::Internal(anyhow::Error::new(error).context("a cache entry is not text")))
 }

@@ -14,6 +14,11 @@ const KEPT: [&str; 6] = ["/", "/?before=1740909600000000.3", "/posts/1", "/autho
 
 const SECRET: &str = "s3cr3t-0f-0ne";
 
+/// What a page says besides the name of its request, which an error page shows.
+fn text(page: &Page) -> String {
+    page.body.replace(page.header("x-request-id"), "")
+}
+
 /// What everybody is to see, in the order of [`KEPT`].
 async fn plain(app: &TestApp) -> Vec<Page> {
     let mut pages = Vec::new();
@@ -31,7 +36,8 @@ async fn assert_plain(app: &TestApp, expected: &[Page], headers: &[(&str, &str)]
     for (path, expected) in KEPT.iter().zip(expected) {
         for _ in 0..2 {
             let page = app.get_with(path, headers).await;
-            assert_eq!((page.status, &page.body), (expected.status, &expected.body), "{path} with {headers:?}");
+            let is_same = page.status == expected.status && text(&page) == text(expected);
+            assert!(is_same, "{path} with {headers:?}");
             assert_eq!(page.header("etag"), expected.header("etag"));
             assert_eq!(page.header("set-cookie"), "");
             assert_eq!(page.header("vary"), expected.header("vary"));
@@ -231,7 +237,7 @@ fn nothing_of_a_request_reaches_another() {
             app.get_with(&path, &marked).await;
             for (path, expected) in KEPT.iter().zip(&expected) {
                 let page = app.get(path).await;
-                assert_eq!((page.status, &page.body), (expected.status, &expected.body), "{path}");
+                assert!(page.status == expected.status && text(&page) == text(expected), "{path}");
                 let headers: String = page.headers.values().map(|value| value.to_str().unwrap()).collect();
                 assert!(!page.body.contains(SECRET) && !headers.contains(SECRET), "{path}");
             }
@@ -296,7 +302,7 @@ fn nothing_of_a_reader_reaches_another() {
                     }
                 }
                 if route < KEPT.len() {
-                    assert_eq!(page.body, expected[route].body, "{path} of {}", people[person].1);
+                    assert!(text(&page) == text(&expected[route]), "{path} of {}", people[person].1);
                     assert!(!headers.contains("set-cookie"), "{path} {headers}");
                     for secret in &secrets[person] {
                         assert!(!page.body.contains(secret) && !headers.contains(secret), "{person}'s in everybody's {path}");
