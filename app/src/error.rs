@@ -163,9 +163,11 @@ impl AppError {
 impl IntoResponse for AppError {
     fn into_response(self) -> Response {
         let (status, message, retry_after_s) = (self.status(), self.public_message(), self.retry_after_s());
+        // What is the reader's own mistake looks the same each time; ours has a name by which it can be reported and found.
+        let request_id = telemetry::request_id().filter(|_| status.is_server_error());
         let mut response = match &self {
             Self::LogInFirst { next } => Redirect::to(&with_next("/login", next)).into_response(),
-            _ => pages::error_page(status, &message, telemetry::request_id().as_ref().map(|id| id.as_str())),
+            _ => pages::error_page(status, &message, request_id.as_ref().map(|id| id.as_str())),
         };
         if let Some(retry_after_s) = retry_after_s {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after_s));

@@ -117,9 +117,11 @@ async fn wrong_and_unknown_parameters() {
 async fn the_style_sheet() {
     let database = TestDatabase::migrated().await;
     let app = TestApp::start(&database, &[]).await;
-    let style = app.get("/assets/style.css").await;
+    let page = app.get("/").await;
+    assert!(page.body.contains("There are no posts yet."));
+    let (_, rest) = page.body.split_once("<link rel=\"stylesheet\" href=\"").unwrap();
+    let style = app.get(rest.split_once('"').unwrap().0).await;
     assert_eq!((style.status, style.header("content-type")), (200, "text/css; charset=utf-8"));
-    assert!(app.get("/").await.body.contains("There are no posts yet."));
 }
 
 /// Counts the statements that are sent on this thread.
