@@ -71,6 +71,8 @@ async fn measure(site: &Site, options: BenchAppOptions) -> Result<Findings> {
     for local in Local::ALL {
         counting::hits(site, local, &mut findings).await?;
     }
+    findings.counted_all();
+    counting::uncached(site, &mut findings).await?;
     let rate = Rate { per_s: options.rate_per_s, seconds: options.seconds };
     let mut contest = Contest::new(site, rate);
     for block in 1..=options.blocks {

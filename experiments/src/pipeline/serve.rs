@@ -18,7 +18,7 @@ use crate::{
         AppOptions, AppServer, Balancing, CacheLevels, LocalCache, Nginx, NginxOptions, PortInUse, PostgresSettings,
         Redis, RedisSettings, RunFolder, SessionStore, Stack,
     },
-    steps::{Profile, Programs},
+    steps::Programs,
 };
 
 /// How the blog is served.
@@ -49,11 +49,12 @@ pub async fn serve(project: &Project, options: &ServeOptions) -> Result<()> {
     let stop = interrupted()?;
     tokio::pin!(stop);
     let stack = tokio::select! {
-        stack = start(project, &folder, &programs, options) => stack?,
+        stack = start(&folder, &programs, options) => stack?,
         () = &mut stop => return Ok(()),
     };
     let url = stack.nginx.as_ref().map(Nginx::url).context("NGINX was started")?;
     println!("the blog is at {url}/ (stop with Ctrl-C); its logs are in {}", folder.logs().display());
+    println!("log in as `{}` with the password `{}`", app::demo::LOGIN, app::demo::PASSWORD);
     if options.memory_sessions {
         println!(
             "each server keeps sessions in its own memory: {}",
@@ -70,29 +71,30 @@ pub async fn serve(project: &Project, options: &ServeOptions) -> Result<()> {
     stack.stop().await
 }
 
-async fn start(project: &Project, folder: &RunFolder, programs: &Programs, options: &ServeOptions) -> Result<Stack> {
+async fn start(folder: &RunFolder, programs: &Programs, options: &ServeOptions) -> Result<Stack> {
     let mut stack = Stack::start(folder, &PostgresSettings::default(), &RedisSettings::default()).await?;
     let sessions = Redis::start(folder, &RedisSettings::for_sessions()).await?;
-    let sessions_url = sessions.url();
-    stack.session_redis = Some(sessions);
-    prepare(project, &stack).await?;
-    let (url, secret) = (stack.postgres.url(DATABASE), secret(&folder.path().join("secret"))?);
     // Chosen here, because the app tells its readers where they are.
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
-    for (name, route) in [("app-1", "a"), ("app-2", "b")] {
-        let public_url = ("APP_PUBLIC_URL".to_owned(), format!("http://{listen}"));
-        let options = AppOptions {
-            caches: CacheLevels { view: true, fragment: true, value: true },
-            local_cache: LocalCache::Strict,
-            sessions: if options.memory_sessions { SessionStore::Memory } else { SessionStore::Redis },
-            session_redis_url: Some(sessions_url.clone()),
-            route: Some(route.to_owned()),
-            secret: secret.clone(),
-            rate_limits: true,
-            environment: if listen.port() == 0 { Vec::new() } else { vec![public_url] },
-            ..AppOptions::new(programs.app.clone(), name, url.clone(), stack.redis.url())
-        };
-        stack.apps.push(AppServer::start(folder, &options).await?);
+    let public_url = (listen.port() != 0).then(|| ("APP_PUBLIC_URL".to_owned(), format!("http://{listen}")));
+    let (url, redis) = (stack.postgres.url(DATABASE), stack.redis.url());
+    let server = |name: &str, route: &str, secret: &str| AppOptions {
+        caches: CacheLevels { view: true, fragment: true, value: true },
+        local_cache: LocalCache::Strict,
+        sessions: if options.memory_sessions { SessionStore::Memory } else { SessionStore::Redis },
+        session_redis_url: Some(sessions.url()),
+        route: Some(route.to_owned()),
+        secret: secret.to_owned(),
+        rate_limits: true,
+        environment: public_url.clone().into_iter().collect(),
+        ..AppOptions::new(programs.app.clone(), name, url.clone(), redis.clone())
+    };
+    let secret = secret(&folder.path().join("secret"))?;
+    let servers = [server("app-1", "a", &secret), server("app-2", "b", &secret)];
+    stack.session_redis = Some(sessions);
+    prepare(&stack, &servers[0]).await?;
+    for options in &servers {
+        stack.apps.push(AppServer::start(folder, options).await?);
     }
     let upstreams = stack.apps.iter().map(AppServer::address).collect();
     let options = NginxOptions {
@@ -128,29 +130,26 @@ fn secret(path: &Path) -> Result<String> {
     Ok(secret)
 }
 
-/// Makes and fills the database at the first start; later it only brings the schema up to date.
-async fn prepare(project: &Project, stack: &Stack) -> Result<()> {
-    if stack.postgres.database_exists(DATABASE).await? {
-        let pool = sqlx::PgPool::connect(&stack.postgres.url(DATABASE)).await?;
-        app::db::migrate(&pool, Indexes::With).await?;
-        pool.close().await;
-        return Ok(());
+/// Makes the database at the first start, brings its schema up to date at every one, and adds what is missing of the demonstration:
+/// what visitors have written stays, and so does a blog that an earlier version has filled in another way.
+async fn prepare(stack: &Stack, server: &AppOptions) -> Result<()> {
+    if !stack.postgres.database_exists(DATABASE).await? {
+        stack.postgres.create_database(DATABASE, None).await?;
     }
-    let profile = Profile::read(&project.profiles(), "quick")?;
-    eprintln!("filling the blog with {} posts and {} comments", profile.data.posts, profile.data.comments);
-    // Under another name until it is complete, so that an interrupted start leaves no half-filled blog.
-    let filling = format!("{DATABASE}_filling");
-    if stack.postgres.database_exists(&filling).await? {
-        stack.postgres.drop_database(&filling).await?;
-    }
-    stack.postgres.create_database(&filling, None).await?;
-    let pool = sqlx::PgPool::connect(&stack.postgres.url(&filling)).await?;
+    let pool =
+        sqlx::PgPool::connect(&stack.postgres.url(DATABASE)).await.context("cannot connect to the blog's database")?;
     app::db::migrate(&pool, Indexes::With).await?;
-    let size = profile.data.size();
-    app::seed::seed(&pool, &size, profile.seed).await.context("cannot fill the blog")?;
+    let filled = app::demo::fill(&pool).await.context("cannot fill the blog")?;
+    if filled.posts + filled.comments > 0 {
+        eprintln!("filled the blog with {} posts and {} comments", filled.posts, filled.comments);
+    }
+    // The account must be one that the servers can read, so it is made with their configuration.
+    let variables = server.variables();
+    let lookup = |name: &str| variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+    let config = app::config::Config::from_lookup(lookup)?;
+    app::demo::add_login(&pool, &config).await.context("cannot make the account of the demonstration")?;
     pool.close().await;
-    stack.postgres.create_database(DATABASE, Some(&filling)).await?;
-    stack.postgres.drop_database(&filling).await
+    Ok(())
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub(super) async fn hits(site: &Site, local: Local, findings: &mut Findings) -> 
     let server = site.cached(local)?;
     let pool = site.blog.pool(&site.database).await?;
     let client = reqwest::Client::builder().no_proxy().build()?;
-    for (name, path) in [("list", "/"), ("post", "/posts/1"), ("author", "/authors/1")] {
+    for path in ["/", "/posts/1", "/authors/1", "/tags/postgres"] {
         let url = format!("{}{path}", server.url());
         for _ in 0..3 {
             ask(&client, &url).await?;
@@ -44,7 +44,27 @@ pub(super) async fn hits(site: &Site, local: Local, findings: &mut Findings) -> 
         let statements = postgres::Counters::difference(&before.0, &after.0).statements;
         let statements = statements.context("the database does not count statements")?.call_count;
         #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-        findings.hit(name, local, statements as f64 / f64::from(HITS), (after.1 - before.1) as f64 / f64::from(HITS));
+        findings.hit(local, statements as f64 / f64::from(HITS), (after.1 - before.1) as f64 / f64::from(HITS));
+    }
+    pool.close().await;
+    Ok(())
+}
+
+/// Counts the statements of pages that nothing keeps.
+pub(super) async fn uncached(site: &Site, findings: &mut Findings) -> Result<()> {
+    let pool = site.blog.pool(&site.database).await?;
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    for (name, path, most) in [("the list of posts", "/", 1.0), ("the page of a post", "/posts/1", 3.0)] {
+        let url = format!("{}{path}", site.uncached.url());
+        ask(&client, &url).await?;
+        let before = postgres::read(&pool).await?;
+        for _ in 0..HITS {
+            ask(&client, &url).await?;
+        }
+        let statements = postgres::Counters::difference(&before, &postgres::read(&pool).await?).statements;
+        let statements = statements.context("the database does not count statements")?.call_count;
+        #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+        findings.uncached(name, statements as f64 / f64::from(HITS), most);
     }
     pool.close().await;
     Ok(())

@@ -80,13 +80,10 @@ impl Site {
         for (_, pid) in blog.stack.components() {
             place(&blog, pid)?;
         }
-        let uncached =
-            start_app(&blog, &programs, &database, "uncached", CacheLevels::default(), LocalCache::Off).await?;
-        let levels = CacheLevels { view: true, fragment: true, value: true };
+        let uncached = start_app(&blog, &programs, &database, None).await?;
         let mut cached = Vec::new();
         for local in Local::ALL {
-            let app = start_app(&blog, &programs, &database, local.word(), levels, local.setting()).await?;
-            cached.push((local, app));
+            cached.push((local, start_app(&blog, &programs, &database, Some(local)).await?));
         }
         let server = |wanted: Local| server_of(&cached, wanted);
         let page = Page::fetch(server(Local::Fast)?.address()).await?;
@@ -134,20 +131,17 @@ fn server_of(cached: &[(Local, AppServer)], wanted: Local) -> Result<&AppServer>
     found.with_context(|| format!("no server caches as `{}`", wanted.word()))
 }
 
-/// Each has a room of its own in Redis, so that none finds what another has put there.
-async fn start_app(
-    blog: &Blog,
-    programs: &Programs,
-    database: &str,
-    name: &str,
-    caches: CacheLevels,
-    local_cache: LocalCache,
-) -> Result<AppServer> {
+/// Each has a room of its own in Redis, so that none finds what another has put there. The one without a cache is where pgbench
+/// is too, so that PostgreSQL has its processor, and what is in its caches, for itself when the two are compared.
+async fn start_app(blog: &Blog, programs: &Programs, database: &str, local: Option<Local>) -> Result<AppServer> {
     let (url, redis) = (blog.stack.postgres.url(database), blog.stack.redis.url());
+    let name = local.map_or("uncached", Local::word);
+    let on = local.is_some();
+    let generator = blog.placement.generator().to_vec();
     let options = AppOptions {
-        caches,
-        local_cache,
-        processors: blog.placement.system().map(<[usize]>::to_vec),
+        caches: CacheLevels { view: on, fragment: on, value: on },
+        local_cache: local.map_or(LocalCache::Off, Local::setting),
+        processors: local.map_or(Some(generator), |_| blog.placement.system().map(<[usize]>::to_vec)),
         environment: vec![("APP_CACHE_PREFIX".to_owned(), name.to_owned()), ("RUST_LOG".to_owned(), "warn".to_owned())],
         ..AppOptions::new(programs.app.clone(), name, url, redis)
     };
