@@ -35,7 +35,7 @@ const LONGEST_NAME_BYTES: usize = 63;
 pub struct Postgres {
     process: Process,
     /// Dropped after the process.
-    _residents: Residents,
+    residents: Residents,
     sockets: PathBuf,
     settings: BTreeMap<String, String>,
 }
@@ -50,28 +50,11 @@ impl Postgres {
         }
         let residents = Residents { data: data.clone(), _folder: folder.clone() };
         // A runner that was killed a moment ago leaves a server that is still on its way out.
-        wait_until("the end of an earlier PostgreSQL", RESIDENTS_LIMIT, async || match residents.pids().len() {
-            0 => Ok(()),
-            count => Err(format!("{count} of its processes are left")),
-        })
-        .await?;
+        residents.wait_for_end().await?;
         fs::write(data.join("postgresql.conf"), settings.configuration(folder.sockets()))?;
-        let launch = Launch {
-            name: "postgres".to_owned(),
-            program: folder.programs().postgres_bin.join("postgres"),
-            arguments: vec!["-D".into(), data.into()],
-            environment: environment(),
-            unprivileged: true,
-            // "Fast": sessions are ended, and a checkpoint makes the next start quick.
-            stop_signal: Signal::SIGINT,
-            // "Immediate": no checkpoint; the log is replayed at the next start.
-            abandon_signal: Signal::SIGQUIT,
-            stop_limit: STOP_LIMIT,
-            processors: None,
-        };
         let mut postgres = Self {
-            process: Process::start(folder, launch)?,
-            _residents: residents,
+            process: Process::start(folder, launch(folder, &data))?,
+            residents,
             sockets: folder.sockets().to_owned(),
             settings: BTreeMap::new(),
         };
@@ -79,6 +62,13 @@ impl Postgres {
         Ok(postgres)
     }
 
+    /// Starts it again on its data, after its process has ended by whatever means.
+    pub async fn start_again(&mut self, folder: &RunFolder) -> Result<()> {
+        self.residents.wait_for_end().await?;
+        self.process = Process::start(folder, launch(folder, &self.residents.data))?;
+        self.settings = self.wait_ready().await?;
+        Ok(())
+    }
     async fn wait_ready(&self) -> Result<BTreeMap<String, String>> {
         let connect = async || self.connect(MAINTENANCE_DATABASE).await.map_err(|error| format!("{error:#}"));
         let mut connection = self.process.wait_ready(START_LIMIT, connect).await?;
@@ -243,6 +233,15 @@ struct Residents {
 impl Residents {
     /// Linux tells every process's working directory, which for PostgreSQL is the data folder. The name keeps a shell in
     /// that folder apart. Elsewhere nothing is found, and the backends go by themselves.
+    async fn wait_for_end(&self) -> Result<()> {
+        wait_until("the end of an earlier PostgreSQL", RESIDENTS_LIMIT, async || match self.pids().len() {
+            0 => Ok(()),
+            count => Err(format!("{count} of its processes are left")),
+        })
+        .await?;
+        Ok(())
+    }
+
     fn pids(&self) -> Vec<Pid> {
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = processes.filter_map(|entry| {
@@ -252,6 +251,23 @@ impl Residents {
             (lives_here && name.trim() == "postgres").then_some(Pid::from_raw(pid))
         });
         pids.collect()
+    }
+}
+
+/// How the server is started on its data.
+fn launch(folder: &RunFolder, data: &Path) -> Launch {
+    Launch {
+        name: "postgres".to_owned(),
+        program: folder.programs().postgres_bin.join("postgres"),
+        arguments: vec!["-D".into(), data.into()],
+        environment: environment(),
+        unprivileged: true,
+        // "Fast": sessions are ended, and a checkpoint makes the next start quick.
+        stop_signal: Signal::SIGINT,
+        // "Immediate": no checkpoint; the log is replayed at the next start.
+        abandon_signal: Signal::SIGQUIT,
+        stop_limit: STOP_LIMIT,
+        processors: None,
     }
 }
 

@@ -4,6 +4,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -139,8 +140,13 @@ impl Person {
     async fn send(&mut self, form: &str) {
         let button = self.client.find(Locator::Css(&format!("{form} button"))).await;
         let button = button.unwrap_or_else(|error| panic!("`{form}` has no button: {error}"));
-        // Clicking a button waits for the page that follows.
-        button.click().await.unwrap();
+        // A click returns before the next page is there; the old one is gone when its button is.
+        button.clone().click().await.unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while button.tag_name().await.is_ok() {
+            assert!(Instant::now() < deadline, "`{form}` led nowhere");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         self.look().await;
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use experiments::stack::{Postgres, PostgresSettings, Redis, RedisSettings};
+use experiments::stack::{Redis, RedisSettings};
 
 use super::site::{Setup, Site};
 use super::size;
@@ -73,7 +73,7 @@ async fn postgres_dies_and_comes_back() {
     let died = pause(Duration::from_secs(2)).await;
     site.stack.postgres.process().crash();
     let back = pause(Duration::from_secs(size(3, 10))).await;
-    site.stack.postgres = Postgres::start(&site.folder, &PostgresSettings::default()).await.unwrap();
+    site.stack.postgres.start_again(&site.folder).await.unwrap();
     let returned = Instant::now();
     let end = pause(Duration::from_secs(size(5, 10))).await;
     let (kept, unknown) = (kept.stop().await, unknown.stop().await);
