@@ -69,6 +69,7 @@ impl Postgres {
         self.settings = self.wait_ready().await?;
         Ok(())
     }
+
     async fn wait_ready(&self) -> Result<BTreeMap<String, String>> {
         let connect = async || self.connect(MAINTENANCE_DATABASE).await.map_err(|error| format!("{error:#}"));
         let mut connection = self.process.wait_ready(START_LIMIT, connect).await?;
@@ -231,8 +232,6 @@ struct Residents {
 }
 
 impl Residents {
-    /// Linux tells every process's working directory, which for PostgreSQL is the data folder. The name keeps a shell in
-    /// that folder apart. Elsewhere nothing is found, and the backends go by themselves.
     async fn wait_for_end(&self) -> Result<()> {
         wait_until("the end of an earlier PostgreSQL", RESIDENTS_LIMIT, async || match self.pids().len() {
             0 => Ok(()),
@@ -242,6 +241,8 @@ impl Residents {
         Ok(())
     }
 
+    /// Linux tells every process's working directory, which for PostgreSQL is the data folder. The name keeps a shell in
+    /// that folder apart. Elsewhere nothing is found, and the backends go by themselves.
     fn pids(&self) -> Vec<Pid> {
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = processes.filter_map(|entry| {
