@@ -161,8 +161,11 @@ fn is_fine(element: &str, attribute: &str, value: &str) -> bool {
 fn leads_somewhere_harmless(address: &str) -> bool {
     let trimmed = address.trim_matches(|character| character <= ' ');
     let seen = trimmed.replace(['\t', '\n', '\r'], "").to_lowercase();
-    // Anything else before a colon is part of a path.
-    let is_scheme = |text: &&str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    // A scheme begins with a letter; anything else before a colon is part of a path.
+    let is_scheme = |text: &&str| {
+        text.starts_with(|first: char| first.is_ascii_alphabetic())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    };
     let scheme = seen.split_once(':').map(|(scheme, _)| scheme).filter(is_scheme);
     scheme.is_none_or(|scheme| matches!(scheme, "http" | "https" | "mailto"))
 }
