@@ -60,7 +60,7 @@ static BUILDER: LazyLock<Builder<'static>> = LazyLock::new(|| {
     builder
 });
 
-/// Cleans a piece of HTML. Cleaning it again changes nothing.
+/// Cleans a piece of HTML. What the renderer makes comes out the same however often it is cleaned.
 pub(super) fn clean(html: &str) -> String {
     BUILDER.clean(html).to_string()
 }
