@@ -116,7 +116,8 @@ impl Availability {
         (self.0.waits.load(Ordering::Relaxed), self.0.waited_us.load(Ordering::Relaxed) as f64 / 1e6)
     }
 
-    fn is_doubtful(&self, idle_for: Duration) -> bool {
+    /// Whether a connection that has been idle for so long may be broken.
+    pub(super) fn is_doubtful(&self, idle_for: Duration) -> bool {
         let doubted_ms = self.0.doubted_ms.load(Ordering::Relaxed);
         doubted_ms > 0 && {
             let idle_since = self.0.started.elapsed().saturating_sub(idle_for);

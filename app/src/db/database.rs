@@ -6,12 +6,12 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use futures_core::future::BoxFuture;
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Connection, Describe, Either, Execute, Executor, PgPool, Postgres, SqlStr, Transaction};
 
 use super::availability::Availability;
+use super::warm::{Lent, Warm};
 use crate::telemetry;
 
 type BoxStream<'e, T> = Pin<Box<dyn Stream<Item = T> + Send + 'e>>;
@@ -26,6 +26,7 @@ type BoxStream<'e, T> = Pin<Box<dyn Stream<Item = T> + Send + 'e>>;
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: PgPool,
+    warm: Warm,
     availability: Availability,
     comments: bool,
 }
@@ -49,7 +50,7 @@ impl Database {
     /// A handle to this pool.
     pub fn new(pool: PgPool, comments: bool) -> Self {
         let availability = Availability::new(pool.connect_options().as_ref().clone());
-        Self { pool, availability, comments }
+        Self { pool, warm: Warm::default(), availability, comments }
     }
 
     /// Opens the pool of a server, without connecting yet: a server starts while its database is still starting, and says so through its
@@ -63,34 +64,41 @@ impl Database {
         let options = super::server_options(database_url, application_name)?;
         let availability = Availability::new(options.clone());
         let pool = availability.guard(super::server_pool(connections)).connect_lazy_with(options);
-        Ok(Self { pool, availability, comments })
+        Ok(Self { pool, warm: Warm::default(), availability, comments })
     }
 
-    /// The pool itself, for closing it.
-    pub fn pool(&self) -> &PgPool {
-        &self.pool
+    /// Closes all connections, each when its statement has ended.
+    pub async fn close(&self) {
+        self.warm.close();
+        self.pool.close().await;
     }
 
     /// Begins a transaction. Its statements carry no comment.
     pub async fn begin(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
+        let _waiting = self.warm.wait();
         self.availability.wait_for(self.pool.begin()).await
     }
 
     /// Asks the database for a sign of life.
     pub async fn ping(&self) -> sqlx::Result<()> {
-        let mut connection = self.acquire().await?;
-        self.considered(connection.ping().await)
+        let mut lent = self.acquire().await?;
+        self.considered(lent.connection.ping().await)
     }
 
     /// What the pool is doing now.
     pub fn pool_state(&self) -> PoolState {
         let (waits, waited_s) = self.availability.waits();
         let is_away = self.availability.is_away();
-        PoolState { open: self.pool.size(), idle: self.pool.num_idle(), waits, waited_s, is_away }
+        let idle = self.pool.num_idle() + self.warm.count();
+        PoolState { open: self.pool.size(), idle, waits, waited_s, is_away }
     }
 
-    async fn acquire(&self) -> sqlx::Result<PoolConnection<Postgres>> {
-        self.availability.wait_for(self.pool.acquire()).await
+    async fn acquire(&self) -> sqlx::Result<Lent> {
+        if let Some(lent) = self.warm.take(|idle_for| self.availability.is_doubtful(idle_for)) {
+            return Ok(lent);
+        }
+        let _waiting = self.warm.wait();
+        self.availability.wait_for(self.pool.acquire()).await.map(Lent::new)
     }
 
     fn considered<T>(&self, result: sqlx::Result<T>) -> sqlx::Result<T> {
@@ -98,19 +106,22 @@ impl Database {
     }
 
     async fn fetch_rows<'q, E: Execute<'q, Postgres> + 'q>(self, query: E) -> sqlx::Result<Vec<Outcome>> {
-        let mut connection = self.acquire().await?;
+        let mut lent = self.acquire().await?;
         let mut rows = Vec::new();
-        let mut stream = connection.fetch_many(query);
+        let mut stream = lent.connection.fetch_many(query);
         while let Some(row) = poll_fn(|context| stream.as_mut().poll_next(context)).await {
             rows.push(self.considered(row)?);
         }
+        drop(stream);
+        self.warm.give(lent);
         Ok(rows)
     }
 
     async fn fetch_row<'q, E: Execute<'q, Postgres> + 'q>(self, query: E) -> sqlx::Result<Option<PgRow>> {
-        let mut connection = self.acquire().await?;
-        let row = connection.fetch_optional(query).await;
-        self.considered(row)
+        let mut lent = self.acquire().await?;
+        let row = self.considered(lent.connection.fetch_optional(query).await)?;
+        self.warm.give(lent);
+        Ok(row)
     }
 
     /// The statement with its comment, or the statement as it is: when comments are off, outside of a request, and when it has no

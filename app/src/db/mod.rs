@@ -11,6 +11,7 @@ mod registry;
 mod schema;
 pub mod shapes;
 mod users;
+mod warm;
 mod writing;
 
 use std::str::FromStr;

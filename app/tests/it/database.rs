@@ -195,3 +195,46 @@ async fn lists_are_read_in_order() {
         assert!(!plan.contains("Seq Scan on posts") && !plan.contains("Seq Scan on comments"), "`{name}`:\n{plan}");
     }
 }
+
+/// Connections that were used a moment ago are kept at hand, outside of the pool. Who waits for the pool must get them all the same, and
+/// none may be lost.
+#[tokio::test]
+async fn transactions_get_the_connections_that_statements_have_left() {
+    let database = TestDatabase::empty().await;
+    let handle = db::Database::connect_lazily(&database.url, "app", 2, false).unwrap();
+    let nap = || async { sqlx::query_scalar::<_, i32>("SELECT 1 FROM pg_sleep(0.05)").fetch_one(&handle).await.unwrap() };
+    for _ in 0..20 {
+        tokio::join!(nap(), nap());
+        assert_eq!((handle.pool_state().open, handle.pool_state().idle), (2, 2), "both are at hand");
+        let since = std::time::Instant::now();
+        let (one, other) = tokio::join!(handle.begin(), handle.begin());
+        one.unwrap().rollback().await.unwrap();
+        other.unwrap().rollback().await.unwrap();
+        assert!(since.elapsed() < std::time::Duration::from_secs(1), "they had to wait");
+    }
+    handle.close().await;
+    assert_eq!(handle.pool_state().open, 0);
+}
+
+/// The same for statements and transactions that come at the same time, more of them than there are connections.
+#[tokio::test]
+async fn nobody_starves_while_statements_and_transactions_mix() {
+    let database = TestDatabase::empty().await;
+    let handle = db::Database::connect_lazily(&database.url, "app", 2, false).unwrap();
+    let work = (0..200).map(|number| {
+        let handle = handle.clone();
+        tokio::spawn(async move {
+            if number % 3 == 0 {
+                let mut transaction = handle.begin().await.unwrap();
+                sqlx::query("SELECT 1").execute(&mut *transaction).await.unwrap();
+                transaction.commit().await.unwrap();
+            } else {
+                sqlx::query("SELECT 1").fetch_all(&handle).await.unwrap();
+            }
+        })
+    });
+    for done in work.collect::<Vec<_>>() {
+        done.await.unwrap();
+    }
+    handle.close().await;
+}
