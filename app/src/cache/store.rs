@@ -61,7 +61,8 @@ impl Store {
     /// Prepares the connection, without connecting yet: a server serves while Redis is away. Must be called inside the runtime.
     pub(super) fn new(redis_url: &str, prefix: &str) -> anyhow::Result<Self> {
         let config = ConnectionManagerConfig::new()
-            .set_response_timeout(Some(BUMP_TIMEOUT))
+            // Each command has a time-out around it, see `guarded`; a second one inside would be one more timer for each page.
+            .set_response_timeout(None)
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_number_of_retries(1)
             .set_min_delay(Duration::from_millis(20))
