@@ -52,8 +52,20 @@ pub struct Config {
     /// `APP_DRAIN_PAUSE_MS`: how long a stopping server goes on accepting, 0 to 15000, so that whoever asks for its readiness learns of it
     /// first. Default 250: enough to tell every busy connection; somewhat more than the time between two looks, where somebody looks.
     pub drain_pause: Duration,
+    /// What begins with `APP_HANDICAP_`.
+    pub handicap: HandicapConfig,
     /// `RUST_LOG`: which log lines are written. Default `info`.
     pub log_filter: String,
+}
+
+/// A known cost of every request, by which whoever measures can find out whether the measurement finds it.
+#[derive(Clone, Copy, Debug)]
+pub struct HandicapConfig {
+    /// `APP_HANDICAP_DELAY_US`: for how long each request waits, 0 to 1000000. Default 0, and production refuses more.
+    pub delay: Duration,
+    /// `APP_HANDICAP_CPU_US`: how much processor time each request spends for nothing, 0 to 1000000. Default 0, and production refuses
+    /// more.
+    pub cpu: Duration,
 }
 
 /// Whether strangers can reach the server.
@@ -194,6 +206,7 @@ impl Config {
             worker_threads: reader.number("APP_WORKER_THREADS", cores, 1, 256),
             request_timeout: Duration::from_millis(reader.number("APP_REQUEST_TIMEOUT_MS", 10_000, 10, 600_000)),
             drain_pause: Duration::from_millis(reader.number("APP_DRAIN_PAUSE_MS", 250, 0, 15_000)),
+            handicap: reader.handicap(mode),
             log_filter: reader.checked(
                 "RUST_LOG",
                 "info",
@@ -328,6 +341,13 @@ impl Reader<'_> {
     fn password_memory_kib(&mut self, mode: Mode) -> u32 {
         let min = if mode == Mode::Production { PASSWORD_MEMORY_KIB } else { 8 };
         self.number("APP_PASSWORD_MEMORY_KIB", PASSWORD_MEMORY_KIB, min, 1_048_576)
+    }
+
+    fn handicap(&mut self, mode: Mode) -> HandicapConfig {
+        let max = if mode == Mode::Production { 0 } else { 1_000_000 };
+        let [delay, cpu] = ["APP_HANDICAP_DELAY_US", "APP_HANDICAP_CPU_US"]
+            .map(|variable| Duration::from_micros(self.number(variable, 0, 0, max)));
+        HandicapConfig { delay, cpu }
     }
 
     fn session(&mut self) -> SessionConfig {
@@ -539,6 +559,14 @@ mod tests {
         let config = read(&[NEEDED[0], NEEDED[2], ("APP_MODE", "development")]).unwrap();
         assert_eq!(config.secret.as_bytes(), DEVELOPMENT_SECRET.as_bytes());
         assert_eq!(format!("{:?}", config.secret), "Secret(***)");
+    }
+
+    #[test]
+    fn production_bears_no_handicap() {
+        let handicap = [("APP_HANDICAP_DELAY_US", "200")];
+        assert!(read(&[&NEEDED[..], &handicap].concat()).unwrap_err().contains("a whole number from 0 to 0"));
+        let config = read(&[&NEEDED[..], &handicap, &[("APP_MODE", "development")]].concat()).unwrap();
+        assert_eq!((config.handicap.delay, config.handicap.cpu), (Duration::from_micros(200), Duration::ZERO));
     }
 
     #[test]

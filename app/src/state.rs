@@ -11,7 +11,7 @@ use crate::cache::Cache;
 use crate::config::Config;
 use crate::db::{self, Database};
 use crate::limits::Limits;
-use crate::server::{Metrics, Sample};
+use crate::server::{Handicap, Metrics, Sample};
 use crate::session::Sessions;
 
 /// What every handler can reach: `state.pool`, `state.cache`, … A clone is one count, since the router clones it for every request.
@@ -40,6 +40,8 @@ pub struct Parts {
     pub limits: Limits,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// What each request bears besides its work.
+    pub handicap: Arc<Handicap>,
     /// The configuration, as it was read.
     pub config: Arc<Config>,
     /// Whether the server is stopping: readiness says so, so that a balancer looks elsewhere.
@@ -63,12 +65,15 @@ impl AppState {
         count_database(&mut metrics, &pool);
         count_cache(&mut metrics, &cache);
         count_accounts(&mut metrics, &sessions, &passwords);
+        let handicap = Handicap::new(&config.handicap)?;
+        handicap.count(&mut metrics);
         Ok(Self(Arc::new(Parts {
             cache,
             limits: Limits::from_config(&config)?,
             sessions,
             passwords,
             metrics: Arc::new(metrics),
+            handicap: Arc::new(handicap),
             pool,
             draining: Arc::default(),
             config: Arc::new(config),

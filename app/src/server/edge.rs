@@ -30,6 +30,7 @@ use tower::Service;
 use super::address::{self, Address, Addresses};
 use super::admission::{Admission, Admitted};
 use super::body::{BodyProblem, BoundedBody, Verdict, discard};
+use super::handicap::Handicap;
 use super::headers::{self, X_REQUEST_ID, X_SERVED_BY};
 use super::metrics::Metrics;
 use super::request_id::RequestId;
@@ -56,6 +57,8 @@ pub(super) struct Edge {
     pub(super) request_timeout: Duration,
     /// Whether the server is stopping: then each answer is the last one on its connection.
     pub(super) draining: Arc<AtomicBool>,
+    /// What each request bears besides, nothing unless somebody calibrates an instrument.
+    pub(super) handicap: Arc<Handicap>,
 }
 
 /// What is remembered of a request while the handler has it.
@@ -97,6 +100,9 @@ impl Edge {
                 self.refuse_body(&asked, BodyProblem::TooLarge)
             }
             Prepared::Ready(request, verdict) => {
+                if self.handicap.is_any() && !asked.address.is_exempt {
+                    Box::pin(self.handicap.bear()).await;
+                }
                 let mut handling = pin!(REQUEST_ID.scope(asked.id.clone(), self.router.clone().call(request)));
                 // Most pages come from the cache without waiting for anything, and a timer costs more than looking first.
                 let first = poll_fn(|context| Poll::Ready(poll_caught(handling.as_mut(), context))).await;
@@ -312,6 +318,7 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
+    use crate::config::HandicapConfig;
 
     fn edge(requests_max: usize) -> Edge {
         let panics = || async {
@@ -352,6 +359,7 @@ mod tests {
             served_by: HeaderValue::from_static("app-7"),
             request_timeout: Duration::from_millis(20),
             draining: Arc::default(),
+            handicap: Arc::new(Handicap::new(&HandicapConfig { delay: Duration::ZERO, cpu: Duration::ZERO }).unwrap()),
         }
     }
 

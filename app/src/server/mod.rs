@@ -12,6 +12,7 @@ mod admission;
 mod body;
 mod connection;
 mod edge;
+mod handicap;
 mod headers;
 mod listener;
 mod metrics;
@@ -31,6 +32,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use self::edge::PeerAddress;
+pub use self::handicap::Handicap;
 pub use self::headers::prepare as prepare_headers;
 pub use self::metrics::{Metrics, OPENMETRICS, Sample};
 pub use self::request_id::RequestId;
@@ -77,6 +79,7 @@ impl Server {
             served_by: HeaderValue::from_str(&config.name).context("`APP_NAME` does not fit into a header")?,
             request_timeout: config.request_timeout,
             draining: Arc::clone(&state.draining),
+            handicap: Arc::clone(&state.handicap),
         };
         let address = listener.local_addr().context("cannot read the address that was bound")?;
         Ok(Self { listener, address, edge: Arc::new(edge), state })
@@ -121,7 +124,7 @@ impl Server {
         signals.send_modify(|signal| signal.is_closing = true);
         let finish = async {
             signals.closed().await;
-            state.pool.pool().close().await;
+            state.pool.close().await;
         };
         match tokio::time::timeout_at(deadline, finish).await {
             Ok(()) => tracing::info!("stopped"),

@@ -1,6 +1,6 @@
 //! The rooms of the bench: data flows one way, so each uses only those before it. Read from the `use crate::…` lines themselves.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 /// Each room with the rooms that it may use.
 const ALLOWED: &[(&str, &[&str])] = &[
@@ -57,6 +57,29 @@ fn every_file_says_what_it_is_for() {
             );
         }
     }
+}
+
+/// A feature that only a test's library asks for would have its crate, and all that uses it, compiled once more for the tests. Where
+/// this fails, name the feature in the workspace's dependencies.
+#[test]
+fn tests_compile_no_dependency_a_second_time() {
+    let of_running = dependencies("normal,build");
+    let of_testing = dependencies("normal,build,dev");
+    assert!(of_running.len() > 100 && of_testing.len() > of_running.len());
+    let twice: Vec<&String> = of_running.difference(&of_testing).collect();
+    assert!(twice.is_empty(), "these have other features in a build with tests: {twice:#?}");
+}
+
+/// Every dependency with its version and its features, in a build of these kinds.
+fn dependencies(kinds: &str) -> BTreeSet<String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--locked", "--workspace", "--prefix", "none", "--no-dedupe", "--format", "{p} {f}"])
+        .args(["--edges", kinds])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
 fn rust_files(path: &Path) -> Vec<std::path::PathBuf> {
