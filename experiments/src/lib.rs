@@ -5,7 +5,7 @@
 //! - [`stack`] starts and stops the private PostgreSQL, Redis, app servers and NGINX; it uses nothing else of this crate.
 //! - [`load`] offers requests and records what came back; [`probe`] reads what they cost. Gear that the steps share.
 //! - [`results`] turns rows into CSV and back, and keeps the conditions under which they were measured.
-//! - [`stats`] is pure: intervals and verdicts.
+//! - [`stats`] is pure: intervals, tests and verdicts, and what series, histograms and loads allow to say.
 //! - [`aggregate`] makes summaries of rows with polars; [`figures`] draws them. Both are pure.
 //! - [`steps`] are the questions: one file each, one ordered list.
 //! - [`report`] makes the PDF from `results/` alone.

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     aggregate::{Frames, column, to_rows, to_summary},
     results::summary::{Cell, SummaryColumn, SummaryTable},
-    stats::{Comparison, Direction, compare},
+    stats::{Comparison, Direction, SEED, compare},
 };
 
 /// What stands where a case uses no secondary index.
@@ -123,13 +123,13 @@ fn queries(frames: &Frames, arms: &SummaryTable) -> Result<SummaryTable> {
         ("rows", "rows that came back"),
         ("execution_without_us", "median execution time without the secondary indexes"),
         ("execution_with_us", "median execution time with them"),
-        ("time_ratio", "median of the ratios with / without, block by block"),
+        ("time_ratio", "typical ratio with / without, block by block (Hodges-Lehmann)"),
         ("time_low_ratio", "lower end of its 95 % interval"),
         ("time_high_ratio", "upper end of its 95 % interval"),
         ("verdict", "what may be said of the time"),
         ("touched_without_blocks", "blocks touched without the secondary indexes"),
         ("touched_with_blocks", "blocks touched with them"),
-        ("touched_ratio", "median of the ratios of blocks, with / without"),
+        ("touched_ratio", "typical ratio of blocks, with / without (Hodges-Lehmann)"),
         ("indexes", "secondary indexes that the plan uses"),
         ("q_error_without_ratio", "the worst estimate of rows without the indexes, as a factor"),
         ("q_error_with_ratio", "the worst estimate of rows with them, as a factor"),
@@ -151,7 +151,7 @@ fn compared(
         let rows = plans.iter().filter(|row| row.case == case && row.arm == name);
         rows.filter_map(|row| Some((row.block, metric(row)?))).collect()
     };
-    compare(&paired(&arm(ARMS[1]), &arm(ARMS[0])), Direction::LowerIsBetter, smallest_effect)
+    compare(&paired(&arm(ARMS[1]), &arm(ARMS[0])), Direction::LowerIsBetter, smallest_effect, SEED)
 }
 
 /// The ratios of the blocks that both have.

@@ -9,7 +9,7 @@ use super::rows::{ColumnRow, ConstraintRow, IndexBuildRow, IndexRow, PriceRow, R
 use crate::{
     aggregate::{Frames, column, to_rows, to_summary},
     results::summary::{Cell, SummaryTable},
-    stats::{Direction, compare, median},
+    stats::{Direction, SEED, compare, median},
 };
 
 pub(super) fn summarise(frames: &Frames) -> Result<Vec<SummaryTable>> {
@@ -155,7 +155,7 @@ fn prices(frames: &Frames) -> Result<SummaryTable> {
             column("blocks", "blocks in which both arms were tried"),
             column("without_us_per_row", "median time of inserting a row without secondary indexes"),
             column("with_us_per_row", "median time of inserting a row with it"),
-            column("time_ratio", "median of the ratios with / without"),
+            column("time_ratio", "typical ratio with / without (Hodges-Lehmann estimate over the blocks)"),
             column("time_low_ratio", "lower end of its 95 % interval"),
             column("time_high_ratio", "upper end of its 95 % interval"),
             column("verdict", "what may be said of the time"),
@@ -179,7 +179,7 @@ fn price(key: &str, table: &str, without: &Trials<'_>, with: &Trials<'_>, smalle
     };
     let time = |row: &PriceRow| count(row.execution_us);
     let wal = |row: &PriceRow| count(row.wal_bytes);
-    let compared = compare(&ratios(&time), Direction::LowerIsBetter, smallest_effect);
+    let compared = compare(&ratios(&time), Direction::LowerIsBetter, smallest_effect, SEED);
     let number = |value: Option<f64>| value.map_or(Cell::Empty, Cell::from);
     vec![
         Cell::from(key),

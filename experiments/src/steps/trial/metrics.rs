@@ -8,7 +8,7 @@ use polars::prelude::{DataFrame, JoinArgs, JoinType, LazyFrame, col, lit};
 use crate::{
     aggregate::{Frames, column, percentiles, to_rows},
     results::summary::{Cell, SummaryTable},
-    stats::{Direction, compare, median},
+    stats::{Compared, Direction, SEED, compare_family, median},
 };
 
 use super::rows::{CounterRow, LatencyRow, ResourceRow, TrialRow};
@@ -113,7 +113,9 @@ pub(in crate::steps) fn of_arm(values: &PerTrial, arm: &str) -> Cell {
     median(&values).map_or(Cell::Empty, Cell::from)
 }
 
-/// Every arm against `baseline`, by every metric: the ratios are taken within blocks.
+/// Every arm against `baseline`, by every metric: the ratios are taken within blocks. All of them are one family, since
+/// whoever reads the table looks at all of them: the more there are, the clearer each must be
+/// (`stats::smallest_blocks_of_family`).
 pub(in crate::steps) fn comparison(
     step: &str,
     arms: &[&str],
@@ -121,38 +123,45 @@ pub(in crate::steps) fn comparison(
     metrics: &[Metric],
     smallest_effect: f64,
 ) -> Result<SummaryTable> {
-    let mut rows = Vec::new();
-    for arm in arms.iter().filter(|arm| **arm != baseline) {
-        for metric in metrics {
-            let ratios: Vec<f64> = metric
-                .values
-                .iter()
-                .filter(|((name, _), _)| name == arm)
-                .filter_map(|((_, block), value)| Some(value / metric.values.get(&(baseline.to_owned(), *block))?))
-                .collect();
-            let compared = compare(&ratios, metric.direction, smallest_effect);
-            let number = |value: Option<f64>| value.map_or(Cell::Empty, Cell::from);
-            rows.push(vec![
-                Cell::Text(format!("{arm}_{}", metric.name)),
-                Cell::from(*arm),
-                Cell::from(metric.meaning),
-                Cell::Integer(i64::try_from(compared.blocks).unwrap_or(i64::MAX)),
-                number(compared.ratio),
-                number(compared.interval.map(|interval| interval.low)),
-                number(compared.interval.map(|interval| interval.high)),
-                Cell::from(compared.verdict.word()),
-            ]);
-        }
-    }
+    let others = arms.iter().filter(|arm| **arm != baseline);
+    let pairs: Vec<(&str, &Metric)> = others.flat_map(|arm| metrics.iter().map(move |metric| (*arm, metric))).collect();
+    let ratios: Vec<Vec<f64>> = pairs.iter().map(|(arm, metric)| ratios(&metric.values, arm, baseline)).collect();
+    let family: Vec<Compared<'_>> = pairs
+        .iter()
+        .zip(&ratios)
+        .map(|((_, metric), ratios)| Compared { ratios, direction: metric.direction, smallest_effect })
+        .collect();
+    let number = |value: Option<f64>| value.map_or(Cell::Empty, Cell::from);
+    let rows = pairs.iter().zip(compare_family(&family, SEED)).map(|((arm, metric), compared)| {
+        vec![
+            Cell::Text(format!("{arm}_{}", metric.name)),
+            Cell::from(*arm),
+            Cell::from(metric.meaning),
+            Cell::Integer(i64::try_from(compared.blocks).unwrap_or(i64::MAX)),
+            number(compared.ratio),
+            number(compared.interval.map(|interval| interval.low)),
+            number(compared.interval.map(|interval| interval.high)),
+            Cell::from(compared.verdict.word()),
+        ]
+    });
     let columns = vec![
         column("comparison", "arm and metric"),
         column("arm", "the arm"),
         column("metric", "what is compared"),
         column("blocks", "blocks in which both arms were valid"),
-        column("ratio", "median of the ratios arm / baseline"),
+        column("ratio", "typical ratio arm / baseline (Hodges-Lehmann estimate over the blocks)"),
         column("low_ratio", "lower end of its 95 % interval"),
         column("high_ratio", "upper end of its 95 % interval"),
         column("verdict", "what may be said"),
     ];
-    to_rows(step, "comparison", columns, rows)
+    to_rows(step, "comparison", columns, rows.collect())
+}
+
+/// The ratios of the blocks in which both arms have a value.
+fn ratios(values: &PerTrial, arm: &str, baseline: &str) -> Vec<f64> {
+    values
+        .iter()
+        .filter(|((name, _), _)| name == arm)
+        .filter_map(|((_, block), value)| Some(value / values.get(&(baseline.to_owned(), *block))?))
+        .collect()
 }

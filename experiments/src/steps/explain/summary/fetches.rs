@@ -9,7 +9,7 @@ use super::{header, number, paired, whole};
 use crate::{
     aggregate::{Frames, to_rows, to_summary},
     results::summary::{Cell, SummaryTable},
-    stats::{Direction, compare, median_interval},
+    stats::{Direction, SEED, compare, median_interval},
     steps::explain::{measure::ARMS, rows::ShapeRow, shapes},
 };
 
@@ -59,7 +59,7 @@ pub(super) fn of_a_page(frames: &Frames, arms: &SummaryTable) -> Result<SummaryT
         let Some(row) = rows.iter().find(|row| row.shape == shape) else { continue };
         let with = fetches(shape, ARMS[1]);
         let against = |baseline: &BTreeMap<u32, u64>| {
-            compare(&paired(&with, baseline), Direction::LowerIsBetter, frames.smallest_effect)
+            compare(&paired(&with, baseline), Direction::LowerIsBetter, frames.smallest_effect, SEED)
         };
         #[expect(clippy::cast_precision_loss, reason = "times stay far below 2^53")]
         let interval = median_interval(&with.values().map(|time| *time as f64).collect::<Vec<_>>(), 0.95);
@@ -108,13 +108,13 @@ pub(super) fn of_a_page(frames: &Frames, arms: &SummaryTable) -> Result<SummaryT
         ("planning_with_us", "median planning time of the statements with the indexes, added up"),
         ("touched_without_blocks", "blocks touched without the secondary indexes"),
         ("touched_with_blocks", "blocks touched with them"),
-        ("index_ratio", "median of the ratios of wall time, with / without the indexes"),
+        ("index_ratio", "typical ratio (Hodges-Lehmann) of wall time, with / without the indexes"),
         ("index_verdict", "what may be said of it"),
-        ("two_queries_ratio", "median of the ratios of wall time to `two_queries`, with the indexes"),
+        ("two_queries_ratio", "typical ratio (Hodges-Lehmann) of wall time to `two_queries`, with the indexes"),
         ("two_queries_low_ratio", "lower end of its 95 % interval"),
         ("two_queries_high_ratio", "upper end of its 95 % interval"),
         ("verdict", "what may be said of the shape against `two_queries`"),
-        ("lateral_ratio", "median of the ratios of wall time to `lateral`, with the indexes"),
+        ("lateral_ratio", "typical ratio (Hodges-Lehmann) of wall time to `lateral`, with the indexes"),
     ];
     to_rows("explain", "shapes", header(&columns), table)
 }
