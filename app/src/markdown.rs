@@ -44,6 +44,8 @@ fn plain_text(markdown: &str, is_cut: bool) -> String {
     let mut words = Words::default();
     // How many elements that are left out are open.
     let mut hidden = 0_usize;
+    // Whether code or a table was left out since the last word: the sentence around it may go on, and must not close up over the hole.
+    let mut is_gap = false;
     for event in Parser::new_ext(markdown, OPTIONS) {
         match event {
             Event::Start(tag) => {
@@ -53,12 +55,19 @@ fn plain_text(markdown: &str, is_cut: bool) -> String {
             Event::End(tag) => {
                 let is_left_out = matches!(tag, TagEnd::Heading(_) | TagEnd::CodeBlock | TagEnd::Table);
                 hidden -= usize::from(is_left_out);
+                is_gap |= matches!(tag, TagEnd::CodeBlock | TagEnd::Table);
                 words.pause(!is_inline(&tag));
             }
             Event::Text(_) | Event::Code(_) if hidden > 0 => {}
             // Where the text was cut, markup lost its end and was read as text.
             Event::Text(text) if is_cut && text.chars().all(|character| "*_~`[]!".contains(character)) => {}
-            Event::Text(text) | Event::Code(text) | Event::Html(text) | Event::InlineHtml(text) => words.push(&text),
+            Event::Text(text) | Event::Code(text) | Event::Html(text) | Event::InlineHtml(text) => {
+                if std::mem::take(&mut is_gap) && !words.text.is_empty() {
+                    words.push("…");
+                    words.pause(true);
+                }
+                words.push(&text);
+            }
             Event::SoftBreak | Event::HardBreak | Event::Rule => words.pause(true),
             _ => {}
         }

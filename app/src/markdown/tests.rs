@@ -233,7 +233,10 @@ fn a_rich_document() {
 #[test]
 fn excerpts() {
     assert_eq!(excerpt("Short *and* `sweet`.", 240), "Short and sweet.");
-    assert_eq!(excerpt("# Title\n\nOne\ntwo.\n\n```sql\nSELECT 1\n```\n\n- three\n- four", 240), "One two. three four");
+    assert_eq!(
+        excerpt("# Title\n\nOne\ntwo.\n\n```sql\nSELECT 1\n```\n\n- three\n- four", 240),
+        "One two. … three four"
+    );
     assert_eq!(excerpt("| a |\n|---|\n| b |\n\nAfter [a link](https://example.org).", 240), "After a link.");
     assert_eq!(excerpt("One two, three", 13), "One two …");
     // The database has cut this in the middle of a word, of emphasis, of code and of a link.
