@@ -8,7 +8,7 @@
 //! - [`key`]: what entries are about, and the tags under which they are forgotten together.
 //! - [`policy`]: what is kept, and for how long.
 //! - [`entry`]: what an entry holds, and whether it may be shown.
-//! - [`store`]: Redis; [`breaker`]: when to leave it alone.
+//! - [`store`]: Redis; [`breaker`]: when to leave it alone; [`heartbeat`]: cheap time-outs.
 //! - [`local`]: the first level, in memory.
 //! - [`flight`]: one makes it, the others wait.
 //! - [`feed`]: what is heard from PostgreSQL and from other servers, and bumps that have to be tried again.
@@ -33,6 +33,7 @@ mod counters;
 mod entry;
 mod feed;
 mod flight;
+mod heartbeat;
 mod key;
 mod local;
 mod policy;
@@ -420,23 +421,27 @@ impl Inner {
             }
             let place = tags.iter().position(|tag| *tag == probe.key.tag());
             let marks = [place.and_then(|place| marks[place]), marks.last().copied().flatten()];
+            let is_kept = kept.is_some();
             let entry = match kept {
                 Some(kept) => Some(Arc::clone(&kept.entry)),
                 None => answers.next().flatten().and_then(Entry::decode).map(Arc::new),
             };
-            let state = self.judge(&probe, entry, marks);
+            let state = self.judge(&probe, entry, marks, is_kept);
             Probe { state, ..probe }
         })
     }
 
-    /// Whether an entry may be shown under these marks. If so, it is kept in memory, too.
-    fn judge(&self, probe: &Probe, entry: Option<Arc<Entry>>, marks: Marks) -> State {
+    /// Whether an entry may be shown under these marks. If so, it is kept in memory, too, unless it comes from there and when it was
+    /// checked does not matter.
+    fn judge(&self, probe: &Probe, entry: Option<Arc<Entry>>, marks: Marks, is_kept: bool) -> State {
         let Some(entry) = entry.filter(|entry| entry.is_under(&marks)) else { return State::Dead(Some(marks)) };
         let freshness = freshness(&entry, probe.policy);
         if freshness == Freshness::TooOld {
             return State::Dead(Some(marks));
         }
-        self.keep_in_memory(probe.key, &entry, probe.stamp);
+        if !is_kept || self.local.as_ref().is_some_and(Local::is_fast) {
+            self.keep_in_memory(probe.key, &entry, probe.stamp);
+        }
         State::Alive(entry, freshness)
     }
 

@@ -14,6 +14,7 @@ use redis::{
 use super::breaker::{Breaker, BreakerState};
 use super::counters::{Count, Counters};
 use super::entry::{Entry, Mark, Marks, millis};
+use super::heartbeat::Heartbeat;
 use super::key::{Key, Tag};
 use super::policy::Policy;
 
@@ -45,6 +46,7 @@ pub(super) struct Store {
     connection: ConnectionManager,
     prefix: String,
     breaker: Breaker,
+    heartbeat: Heartbeat,
 }
 
 /// What was found by one who asked for the right to make an entry.
@@ -70,7 +72,12 @@ impl Store {
             .set_pipeline_buffer_size(1024);
         let connection = ConnectionManager::new_lazy_with_config(client(redis_url)?, config)
             .context("cannot prepare the connection to Redis")?;
-        Ok(Self { connection, prefix: format!("{prefix}:{VERSION}"), breaker: Breaker::new() })
+        Ok(Self {
+            connection,
+            prefix: format!("{prefix}:{VERSION}"),
+            breaker: Breaker::new(),
+            heartbeat: Heartbeat::default(),
+        })
     }
 
     pub(super) fn breaker_state(&self) -> BreakerState {
@@ -198,6 +205,7 @@ impl Store {
         if !self.breaker.allows() && urgency == Urgency::WhenClosed {
             return None;
         }
+        self.heartbeat.touch();
         match tokio::time::timeout(limit, command).await {
             Ok(Ok(answer)) => {
                 self.breaker.succeeded();
