@@ -27,20 +27,25 @@ use crate::{
 
 const WARM_UP_S: f64 = 0.5;
 
+/// How long PostgreSQL takes at most to notice that one of its processes has ended.
+const BURIAL: Duration = Duration::from_millis(300);
+
 /// CPU time of PostgreSQL for one page: asked for by the blog, and for the same statement by pgbench.
 pub(super) async fn block(site: &Site, seconds: f64) -> Result<(f64, f64)> {
-    Ok((uncached_us(site, seconds).await?, pgbench_us(site, seconds).await?))
+    let (uncached_us, rate_per_s) = uncached(site, seconds).await?;
+    Ok((uncached_us, pgbench_us(site, seconds, rate_per_s).await?))
 }
 
-/// One reader who asks again as soon as it is answered, as pgbench's one client does.
-async fn uncached_us(site: &Site, seconds: f64) -> Result<f64> {
+/// PostgreSQL's CPU time for a page, and pages per second. One reader who asks again as soon as it is answered, as pgbench's one client
+/// does.
+async fn uncached(site: &Site, seconds: f64) -> Result<(f64, f64)> {
     let spec = spec(&site.blog, site.uncached.address(), 1, 1, alone(seconds), vec![page("list", "/")]);
     let mut cpu_us = Vec::new();
     let result = run(&site.blog, &spec, site.blog.stack.postgres.pid(), &mut cpu_us).await?;
     let phase = result.measured_phases().next().context("nothing was measured")?;
     ensure!(phase.unexpected_count == 0, "{} requests without a cache failed", phase.unexpected_count);
     let cpu_us = *cpu_us.first().context("nothing was read")?;
-    Ok(cpu_us as f64 / phase.expected_count.max(1) as f64)
+    Ok((cpu_us as f64 / phase.expected_count.max(1) as f64, phase.expected_count as f64 / phase.duration_s))
 }
 
 fn alone(seconds: f64) -> Vec<Phase> {
@@ -49,12 +54,14 @@ fn alone(seconds: f64) -> Vec<Phase> {
         .into()
 }
 
-async fn pgbench_us(site: &Site, seconds: f64) -> Result<f64> {
+/// At the rate at which the blog asked: PostgreSQL spends more on a statement that it has waited for, whoever sends it.
+async fn pgbench_us(site: &Site, seconds: f64, rate_per_s: f64) -> Result<f64> {
     let query = QUERIES.iter().find(|query| query.name == "list_posts").context("the app has no query `list_posts`")?;
     let script = site.blog.folder.path().join("list_posts.pgbench");
     fs::write(&script, as_script(query)?).with_context(|| format!("cannot write `{}`", script.display()))?;
     let programs = site.blog.folder.programs();
     let mut arguments = vec!["--no-vacuum".to_owned(), "--protocol=prepared".to_owned(), "--client=1".to_owned()];
+    arguments.push(format!("--rate={rate_per_s:.1}"));
     arguments.push(format!("--time={}", seconds.ceil().max(1.0)));
     arguments.push(format!("--file={}", script.display()));
     for parameter in query.parameters {
@@ -81,6 +88,8 @@ async fn pgbench_us(site: &Site, seconds: f64) -> Result<f64> {
         },
     )?;
     process.wait_end(Duration::from_secs_f64(seconds + 30.0)).await?;
+    // The time of the process that served pgbench counts with PostgreSQL's again when that has buried it.
+    tokio::time::sleep(BURIAL).await;
     let after = Snapshot::read_counters(reader.as_mut(), &components)?;
     let used = Snapshot::difference(&before, &after).components["postgres"].cpu_us();
     let count = transactions(&process.log_text()).with_context(|| {
