@@ -1,9 +1,12 @@
 //! What the bench itself costs: recording a request and making percentiles of what was recorded, each beside a reference that is
 //! measured in the same run. The ratio is the result; the times belong to this machine.
 
-use std::{hint::black_box, time::Instant};
+use std::{hint::black_box, sync::Arc, time::Instant};
 
-use experiments::{aggregate::percentiles, load::recorder::SparseHistogram};
+use experiments::{
+    aggregate::percentiles,
+    load::recorder::{CacheStatus, Recorder, Sample, SparseHistogram},
+};
 use hdrhistogram::Histogram;
 use polars::prelude::{IntoLazy as _, df};
 
@@ -27,6 +30,8 @@ fn main() {
             black_box(histogram.len());
         },
     );
+    record_requests(&latencies_us);
+    reduce();
     let mut histogram = SparseHistogram::default();
     latencies_us.iter().for_each(|&latency_us| histogram.record(latency_us));
     let (buckets, counts): (Vec<i64>, Vec<i64>) = histogram
@@ -48,6 +53,73 @@ fn main() {
             sorted.sort_unstable();
             black_box(sorted[sorted.len() * 99 / 100]);
         },
+    );
+}
+
+/// A whole request: three times, its cell, its second. The reference keeps the sample as it is and counts nothing.
+fn record_requests(latencies_us: &[u64]) {
+    let servers = ["app-1", "app-2"].map(Arc::<str>::from);
+    let samples: Vec<Sample> = (0_u32..)
+        .zip(latencies_us)
+        .map(|(number, &latency_us)| Sample {
+            phase: 1,
+            second: i32::try_from(number / 10_000).unwrap_or(0),
+            tenth: number / 1_000,
+            completed_second: i32::try_from(number / 10_000).unwrap_or(0),
+            completed_in_phase: true,
+            endpoint: u16::try_from(number % 5).unwrap_or(0),
+            scheduled: true,
+            served_by: Arc::clone(&servers[number as usize % 2]),
+            cache: CacheStatus::Hit,
+            status: 200,
+            failure: None,
+            expected: true,
+            body_bytes: 15_000,
+            latency_us,
+            service_us: latency_us,
+            lag_us: latency_us % 500,
+        })
+        .collect();
+    compare(
+        "record a request / keep its sample",
+        REQUESTS,
+        || {
+            let mut recorder = Recorder::default();
+            samples.iter().for_each(|sample| recorder.record(sample));
+            black_box(recorder.cells().len());
+        },
+        || {
+            black_box(samples.clone().len());
+        },
+    );
+}
+
+/// What eight workers saw of 10⁹ requests in ten minutes, in ten cells a second, added up to one histogram.
+fn reduce() {
+    const WORKERS: u64 = 8;
+    const SECONDS: u64 = 600;
+    const CELLS: u64 = 10;
+    const BUCKETS: u64 = 50;
+    const TOTAL: u64 = 1_000_000_000;
+    let count = TOTAL / (WORKERS * SECONDS * CELLS * BUCKETS);
+    let cells: Vec<SparseHistogram> = (0..WORKERS * SECONDS * CELLS)
+        .map(|cell| (0..BUCKETS).map(|bucket| (100 + cell % 700 + bucket * 20, count)).collect())
+        .collect();
+    let mut times_s = Vec::new();
+    for _ in 0..ROUNDS {
+        let started = Instant::now();
+        let mut merged = SparseHistogram::default();
+        cells.iter().for_each(|cell| merged.merge(cell));
+        black_box(merged.quantile_us(0.99));
+        times_s.push(started.elapsed().as_secs_f64());
+    }
+    times_s.sort_by(f64::total_cmp);
+    println!(
+        "{:<44} {:>9.0} ms for {} requests in {} histograms",
+        "reduce the histograms of eight workers",
+        times_s[ROUNDS / 2] * 1e3,
+        count * WORKERS * SECONDS * CELLS * BUCKETS,
+        cells.len()
     );
 }
 

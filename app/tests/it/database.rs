@@ -202,7 +202,8 @@ async fn lists_are_read_in_order() {
 async fn transactions_get_the_connections_that_statements_have_left() {
     let database = TestDatabase::empty().await;
     let handle = db::Database::connect_lazily(&database.url, "app", 2, false).unwrap();
-    let nap = || async { sqlx::query_scalar::<_, i32>("SELECT 1 FROM pg_sleep(0.05)").fetch_one(&handle).await.unwrap() };
+    let nap =
+        || async { sqlx::query_scalar::<_, i32>("SELECT 1 FROM pg_sleep(0.05)").fetch_one(&handle).await.unwrap() };
     for _ in 0..20 {
         tokio::join!(nap(), nap());
         assert_eq!((handle.pool_state().open, handle.pool_state().idle), (2, 2), "both are at hand");

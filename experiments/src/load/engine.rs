@@ -102,6 +102,12 @@ impl Shared {
         }
     }
 
+    /// Tenths of a second from the start of the trial, rounded down.
+    #[must_use]
+    pub fn tenth_of(&self, instant: Instant) -> u32 {
+        (instant.saturating_duration_since(self.pace.phase_start(0)).as_millis() / 100) as u32
+    }
+
     /// Remembers whether the server answers at all.
     pub fn note_answer(&self, failure: Option<FailureKind>) {
         if failure.is_some() {

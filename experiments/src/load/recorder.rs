@@ -150,7 +150,9 @@ pub struct Sample {
     pub phase: u16,
     /// Second of the intended start, from the start of the measured window; negative in the warm-up.
     pub second: i32,
-    /// Second in which the last byte came, on the same clock.
+    /// Tenth of a second of the intended start, from the start of the trial.
+    pub tenth: u32,
+    /// Second in which the last byte came, on the clock of `second`.
     pub completed_second: i32,
     /// Whether the last byte came before the end of its phase.
     pub completed_in_phase: bool,
@@ -227,6 +229,17 @@ pub struct Recorder {
     cells: HashMap<CellKey, Cell>,
     completed: BTreeMap<u16, Completed>,
     completed_by_second: BTreeMap<(u16, i32), u64>,
+    tenths: BTreeMap<u32, Tenth>,
+}
+
+/// The requests that were due in one tenth of a second, for whoever asks when a trial had settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tenth {
+    /// How many.
+    pub count: u64,
+    /// The sum of their times from sending to the last byte.
+    pub service_us: u64,
 }
 
 impl Recorder {
@@ -250,6 +263,9 @@ impl Recorder {
         if !sample.scheduled {
             return;
         }
+        let tenth = self.tenths.entry(sample.tenth).or_default();
+        tenth.count += 1;
+        tenth.service_us += sample.service_us;
         let completed = self.completed.entry(sample.phase).or_default();
         completed.in_phase_count += u64::from(sample.completed_in_phase);
         completed.expected_in_phase_count += u64::from(sample.completed_in_phase && sample.expected);
@@ -274,12 +290,23 @@ impl Recorder {
         for (&key, &count) in &other.completed_by_second {
             *self.completed_by_second.entry(key).or_default() += count;
         }
+        for (&tenth, theirs) in &other.tenths {
+            let ours = self.tenths.entry(tenth).or_default();
+            ours.count += theirs.count;
+            ours.service_us += theirs.service_us;
+        }
     }
 
     /// The cells in order.
     #[must_use]
     pub fn cells(&self) -> BTreeMap<&CellKey, &Cell> {
         self.cells.iter().collect()
+    }
+
+    /// The scheduled requests by the tenth of a second in which they were due.
+    #[must_use]
+    pub fn tenths(&self) -> &BTreeMap<u32, Tenth> {
+        &self.tenths
     }
 
     /// Completions of one phase.

@@ -1,17 +1,18 @@
 //! The result of one trial: a versioned JSON file, complete or absent. It keeps histograms and never percentiles, because only
 //! histograms can be merged.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::recorder::{CacheStatus, FailureKind, SparseHistogram};
+use super::recorder::{CacheStatus, FailureKind, SparseHistogram, Tenth};
 use super::spec::TrialSpec;
 
 /// The only version of the format that this program reads and writes.
-pub const RESULT_VERSION: u32 = 1;
+pub const RESULT_VERSION: u32 = 2;
 
 /// A generator that is later than this measures itself.
 const LARGEST_LAG_P99_US: u64 = 2_000;
@@ -33,6 +34,8 @@ pub struct TrialResult {
     pub phases: Vec<PhaseResult>,
     /// Requests by second, phase, endpoint, server, cache status and status code; the warm-up too, in negative seconds.
     pub cells: Vec<ResultCell>,
+    /// Scheduled requests by the tenth of a second in which they were due, from the start of the trial, warm-up included.
+    pub tenths: BTreeMap<u32, Tenth>,
     /// Sessions by phase and server; empty when users keep no cookies.
     pub sessions: Vec<SessionResult>,
     /// What the generator itself cost.

@@ -178,6 +178,7 @@ fn assemble(spec: &TrialSpec, shared: &Shared, collected: &Collected, window: &W
         generator: generator(spec, &cells, window),
         phases,
         cells,
+        tenths: collected.recorder.tenths().clone(),
     };
     result.warnings = super::result::warnings(&result);
     result

@@ -112,6 +112,7 @@ impl Worker<'_> {
         self.samples.push(Sample {
             phase: phase as u16,
             second: self.shared.second_of(intended),
+            tenth: self.shared.tenth_of(intended),
             completed_second: self.shared.second_of(done),
             completed_in_phase: done <= self.shared.pace.phase_end(phase),
             endpoint: planned.endpoint as u16,

@@ -1,10 +1,12 @@
-//! Reads what a load costs: CPU time, memory and context switches of each component, and the counters that PostgreSQL, Redis and
-//! NGINX keep themselves. It only reads; it refuses to know what the load was and what the numbers will be compared with.
+//! Reads what a load costs: CPU time, memory and context switches of each component, and the counters that PostgreSQL, Redis,
+//! NGINX and the app keep themselves. It only reads; it refuses to know what the load was and what the numbers will be compared with.
 //!
 //! Everything is a counter that is read twice: a `difference(before, after)` belongs to each kind. [`component`] says what is
 //! counted and [`source`] where it comes from, so that cgroups can take the place of `/proc`.
 
+pub mod app;
 pub mod component;
+pub mod cores;
 pub mod machine;
 pub mod nginx;
 pub mod noise;

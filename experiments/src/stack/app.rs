@@ -28,6 +28,13 @@ pub struct CacheLevels {
     pub value: bool,
 }
 
+impl CacheLevels {
+    /// None.
+    pub const OFF: Self = Self { view: false, fragment: false, value: false };
+    /// All of them.
+    pub const ALL: Self = Self { view: true, fragment: true, value: true };
+}
+
 /// Where the app keeps its sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

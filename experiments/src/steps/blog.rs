@@ -9,8 +9,8 @@ use sqlx::{PgPool, postgres::PgPoolOptions};
 
 use super::profile::DataParameters;
 use crate::stack::{
-    self, AppOptions, AppServer, Balancing, CacheLevels, Nginx, NginxOptions, PostgresSettings, RedisSettings,
-    RunFolder, Stack,
+    self, AppOptions, AppServer, Balancing, CacheLevels, LocalCache, Nginx, NginxOptions, PostgresSettings,
+    RedisSettings, RunFolder, Stack,
 };
 
 /// Programs and files that a run needs.
@@ -77,6 +77,31 @@ pub struct Blog {
     pub data: DataParameters,
     programs: Programs,
     seed: u64,
+}
+
+/// How the blog is set up for one trial.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Setup {
+    /// Which caches are on.
+    pub caches: CacheLevels,
+    /// Whether they have a first level in each server's own memory.
+    pub local_cache: LocalCache,
+    /// How NGINX chooses a server.
+    pub balancing: Balancing,
+    /// App servers, one or two.
+    pub servers: usize,
+    /// A known delay of every request to the last server, as the calibration asks for.
+    pub delay_us: u32,
+    /// A known processor time that every request to the last server spends for nothing.
+    pub cpu_us: u32,
+}
+
+impl Setup {
+    /// Without a first level and without a handicap.
+    #[must_use]
+    pub const fn new(caches: CacheLevels, balancing: Balancing, servers: usize) -> Self {
+        Self { caches, local_cache: LocalCache::Off, balancing, servers, delay_us: 0, cpu_us: 0 }
+    }
 }
 
 /// The servers of one trial.
@@ -186,25 +211,23 @@ impl Blog {
         self.stack.postgres.drop_database(name).await
     }
 
-    /// Starts `count` app servers on `database` and NGINX in front of them, and empties Redis.
+    /// Starts the app servers on `database` and NGINX in front of them, and empties Redis.
     ///
     /// # Errors
     /// When a server does not become ready; its log is shown.
-    pub async fn serve(
-        &self,
-        database: &str,
-        caches: CacheLevels,
-        balancing: Balancing,
-        count: usize,
-    ) -> Result<Servers> {
+    pub async fn serve(&self, database: &str, setup: Setup) -> Result<Servers> {
         self.empty_cache().await?;
         let url = self.stack.postgres.url(database);
-        let options: Vec<AppOptions> = (1..=count)
+        let handicap = [("APP_HANDICAP_DELAY_US", setup.delay_us), ("APP_HANDICAP_CPU_US", setup.cpu_us)]
+            .map(|(name, value)| (name.to_owned(), value.to_string()));
+        let options: Vec<AppOptions> = (1..=setup.servers)
             .zip(["a", "b"])
             .map(|(number, route)| {
                 let name = format!("app-{number}");
                 AppOptions {
-                    caches,
+                    caches: setup.caches,
+                    local_cache: setup.local_cache,
+                    environment: if number == setup.servers { handicap.to_vec() } else { Vec::new() },
                     route: Some(route.to_owned()),
                     processors: self.placement.system().map(<[usize]>::to_vec),
                     ..AppOptions::new(self.programs.app.clone(), &name, url.clone(), self.stack.redis.url())
@@ -216,6 +239,7 @@ impl Blog {
             apps.push(AppServer::start(&self.folder, options).await?);
         }
         let upstreams = apps.iter().map(AppServer::address).collect();
+        let balancing = setup.balancing;
         let options = NginxOptions { balancing, ..NginxOptions::new(self.programs.nginx_template.clone(), upstreams) };
         let nginx = Nginx::start(&self.folder, &options).await?;
         let servers = Servers { nginx, apps };

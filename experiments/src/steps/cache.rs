@@ -5,18 +5,18 @@ mod summary;
 use anyhow::Result;
 
 use super::{
-    Bench, Figure, Measuring, Profile, Step,
+    Bench, Figure, Measuring, Profile, Setup, Step,
     bench::blocks,
     find,
     trial::{
-        self, Arm, Detail, Load,
+        self, Arm, Detail, Load, Target,
         rows::{CounterRow, LatencyRow, ResourceRow, TrialRow},
     },
 };
 use crate::{
     aggregate::Frames,
     figures::{Axis, Bar, BarChart, BarSeries, Orientation, StackedBars},
-    load::spec::{Cookies, Phase},
+    load::spec::{Arrivals, Cookies, Phase},
     results::{
         Row, Table,
         summary::{Cell, SummaryTable},
@@ -37,7 +37,7 @@ const ARMS: [Arm; 5] = [
 ];
 
 const fn arm(name: &'static str, caches: CacheLevels) -> Arm {
-    Arm { name, caches, balancing: Balancing::RoundRobin, servers: 2 }
+    Arm { name, setup: Setup::new(caches, Balancing::RoundRobin, 2) }
 }
 
 /// The components in the order in which a request meets them.
@@ -129,13 +129,17 @@ async fn measure(bench: &mut Bench<'_>) -> Result<()> {
         ],
         mix: trial::mix(bench).await?,
         users: cache.users.max(cache.peak_users),
+        arrivals: Arrivals::Poisson,
         cookies: Cookies::None,
         requests_per_session: None,
         session_start: None,
         may_fail: &[],
+        target: Target::Balancer,
+        statements_per_miss: None,
+        freeze: None,
     };
     let order = blocks(bench.profile.seed, "cache", ARMS.len(), cache.blocks);
-    let tried = trial::run_all(bench, &ARMS, &order, &load, Detail::ByEndpoint).await?;
+    let tried = trial::run_all(bench, &ARMS, &order, &load, Detail::ByEndpoint, 0.0..1.0).await?;
     trial::write(bench, &tried)?;
     bench.out.rows(&tried.iter().flat_map(|tried| tried.counters.clone()).collect::<Vec<_>>())
 }

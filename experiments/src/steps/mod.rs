@@ -8,6 +8,7 @@ mod progress;
 mod trial;
 
 mod cache;
+mod calibrate;
 mod explain;
 mod schema;
 mod surge;
@@ -22,7 +23,7 @@ use crate::{
 };
 
 pub use bench::{Bench, Kept, blocks};
-pub use blog::{Blog, Placement, Programs};
+pub use blog::{Blog, Placement, Programs, Setup};
 pub use profile::{DataParameters, Profile, Usage, unknown};
 pub use progress::Progress;
 
@@ -76,7 +77,8 @@ pub trait Step: Sync {
 }
 
 /// Every step, in the order of the report.
-pub const STEPS: &[&dyn Step] = &[&schema::SchemaStep, &explain::ExplainStep, &cache::CacheStep, &surge::SurgeStep];
+pub const STEPS: &[&dyn Step] =
+    &[&calibrate::CalibrateStep, &schema::SchemaStep, &explain::ExplainStep, &cache::CacheStep, &surge::SurgeStep];
 
 /// Inputs that every step shares: the specimen, the gear, and the versions of everything.
 pub const COMMON_INPUTS: &[&str] = &[

@@ -13,8 +13,12 @@ pub struct Profile {
     pub seed: u64,
     /// The smallest relative change that matters, in per cent.
     pub smallest_effect_percent: f64,
+    /// How often a trial is tried at most before its place in the block stays empty.
+    pub attempts: u32,
     /// Size of the blog.
     pub data: DataParameters,
+    /// Parameters of the step `calibrate`.
+    pub calibrate: CalibrateParameters,
     /// Parameters of the step `schema`.
     pub schema: SchemaParameters,
     /// Parameters of the step `explain`.
@@ -46,6 +50,38 @@ impl DataParameters {
         let Self { users, posts, comments, tags } = *self;
         app::seed::Size { users, posts, comments, tags }
     }
+}
+
+/// How the instrument is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CalibrateParameters {
+    /// Blocks; in each every arm is tried once.
+    pub blocks: u32,
+    /// Unmeasured seconds at the start of a trial.
+    pub warm_up_s: f64,
+    /// Measured seconds of a trial.
+    pub measured_s: f64,
+    /// Offered rate, the same for every arm.
+    pub rate_per_s: f64,
+    /// Connections that share the schedule.
+    pub users: u32,
+    /// The delay of the arm that has one.
+    pub delay_us: u32,
+    /// The processor time of the arm that wastes some.
+    pub cpu_us: u32,
+    /// Trials with a frozen server, in an open and in a closed loop each.
+    pub freezes: u32,
+    /// Measured seconds of such a trial.
+    pub freeze_window_s: f64,
+    /// For how long the server is frozen.
+    pub freeze_s: f64,
+    /// Offered rate while the server is frozen.
+    pub freeze_rate_per_s: f64,
+    /// Users of the closed loop while the server is frozen.
+    pub freeze_users: u32,
+    /// Offered rate of the trials that measure how late the generator is.
+    pub lag_rate_per_s: f64,
 }
 
 /// How the price of an index is measured.
@@ -135,8 +171,11 @@ impl Profile {
     }
 
     fn validate(&self) -> Result<()> {
-        let (cache, surge) = (&self.cache, &self.surge);
+        let (cache, surge, calibrate) = (&self.cache, &self.surge, &self.calibrate);
         for (key, value) in [
+            ("calibrate.warm_up_s", calibrate.warm_up_s),
+            ("calibrate.measured_s", calibrate.measured_s),
+            ("calibrate.freeze_window_s", calibrate.freeze_window_s),
             ("cache.warm_up_s", cache.warm_up_s),
             ("cache.measured_s", cache.measured_s),
             ("cache.peak_s", cache.peak_s),
@@ -147,7 +186,13 @@ impl Profile {
         ] {
             ensure!((1.0..=3600.0).contains(&value), "`{key} = {value}`: a duration lies between 1 and 3,600 seconds");
         }
-        for (key, value) in [("cache.rate_per_s", cache.rate_per_s), ("surge.rate_per_s", surge.rate_per_s)] {
+        for (key, value) in [
+            ("calibrate.rate_per_s", calibrate.rate_per_s),
+            ("calibrate.freeze_rate_per_s", calibrate.freeze_rate_per_s),
+            ("calibrate.lag_rate_per_s", calibrate.lag_rate_per_s),
+            ("cache.rate_per_s", cache.rate_per_s),
+            ("surge.rate_per_s", surge.rate_per_s),
+        ] {
             ensure!(
                 (1.0..=100_000.0).contains(&value),
                 "`{key} = {value}`: a rate lies between 1 and 100,000 per second"
@@ -159,7 +204,14 @@ impl Profile {
             ("schema.repeats", self.schema.repeats),
             ("schema.posts_per_batch", self.schema.posts_per_batch),
             ("schema.comments_per_batch", self.schema.comments_per_batch),
+            ("attempts", self.attempts),
             ("explain.repeats", self.explain.repeats),
+            ("calibrate.blocks", calibrate.blocks),
+            ("calibrate.users", calibrate.users),
+            ("calibrate.delay_us", calibrate.delay_us),
+            ("calibrate.cpu_us", calibrate.cpu_us),
+            ("calibrate.freezes", calibrate.freezes),
+            ("calibrate.freeze_users", calibrate.freeze_users),
             ("cache.blocks", cache.blocks),
             ("cache.users", cache.users),
             ("cache.peak_users", cache.peak_users),
@@ -176,6 +228,14 @@ impl Profile {
             "`surge.surge_factor = {}`: a surge is more than once the baseline",
             surge.surge_factor
         );
+        ensure!(
+            calibrate.freeze_s > 0.0 && calibrate.freeze_s <= calibrate.freeze_window_s / 4.0,
+            "`calibrate.freeze_s = {}`: a server is frozen for at most a quarter of the window",
+            calibrate.freeze_s
+        );
+        for (key, value) in [("calibrate.delay_us", calibrate.delay_us), ("calibrate.cpu_us", calibrate.cpu_us)] {
+            ensure!(value <= 1_000_000, "`{key} = {value}`: the app bears at most 1,000,000 µs");
+        }
         let effect = self.smallest_effect_percent;
         ensure!(
             effect > 0.0 && effect < 100.0,
@@ -216,7 +276,11 @@ mod tests {
     fn the_committed_profiles_are_usable() {
         let quick = Profile::parse(PROFILES, "quick").unwrap();
         let full = Profile::parse(PROFILES, "full").unwrap();
-        assert!(full.cache.blocks as usize >= crate::stats::SMALLEST_BLOCKS, "a full run must allow verdicts");
+        // The most metrics that an arm is compared by.
+        let smallest = crate::stats::smallest_blocks_of_family(5);
+        for blocks in [full.calibrate.blocks, full.cache.blocks, full.surge.blocks] {
+            assert!(blocks as usize >= smallest, "a full run must allow verdicts");
+        }
         assert!(quick.cache.blocks < full.cache.blocks);
     }
 

@@ -2,22 +2,23 @@
 //! jumps and falls back.
 
 mod charts;
+mod recovery;
 mod summary;
 
 use anyhow::Result;
 
 use super::{
-    Bench, Figure, Measuring, Profile, Step,
+    Bench, Figure, Measuring, Profile, Setup, Step,
     bench::blocks,
     find,
     trial::{
-        self, Arm, Detail, Load,
+        self, Arm, Detail, Load, Target,
         rows::{LatencyRow, ResourceRow, SecondRow, SessionRow, TrialRow},
     },
 };
 use crate::{
     aggregate::Frames,
-    load::spec::{Cookies, Phase},
+    load::spec::{Arrivals, Cookies, Phase},
     results::{Row, Table, summary::SummaryTable},
     stack::{Balancing, CacheLevels},
 };
@@ -36,7 +37,7 @@ const ARMS: [Arm; 3] = [
 const REQUESTS_PER_SESSION: u32 = 10;
 
 const fn arm(name: &'static str, balancing: Balancing, servers: usize) -> Arm {
-    Arm { name, caches: CacheLevels { view: false, fragment: false, value: false }, balancing, servers }
+    Arm { name, setup: Setup::new(CacheLevels::OFF, balancing, servers) }
 }
 
 impl Step for SurgeStep {
@@ -130,13 +131,17 @@ async fn measure(bench: &mut Bench<'_>) -> Result<()> {
         ],
         mix: trial::mix(bench).await?,
         users: surge.users,
+        arrivals: Arrivals::Poisson,
         cookies: Cookies::PerUser,
         requests_per_session: Some(REQUESTS_PER_SESSION),
         session_start: Some(trial::session_start(bench)),
         may_fail: &["surge", "after"],
+        target: Target::Balancer,
+        statements_per_miss: None,
+        freeze: None,
     };
     let order = blocks(bench.profile.seed, "surge", ARMS.len(), surge.blocks);
-    let tried = trial::run_all(bench, &ARMS, &order, &load, Detail::BySecond).await?;
+    let tried = trial::run_all(bench, &ARMS, &order, &load, Detail::BySecond, 0.0..1.0).await?;
     trial::write(bench, &tried)?;
     bench.out.rows(&tried.iter().flat_map(|tried| tried.seconds.clone()).collect::<Vec<_>>())?;
     bench.out.rows(&tried.iter().flat_map(|tried| tried.sessions.clone()).collect::<Vec<_>>())

@@ -73,7 +73,17 @@ fn tests_compile_no_dependency_a_second_time() {
 /// Every dependency with its version and its features, in a build of these kinds.
 fn dependencies(kinds: &str) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--offline", "--locked", "--workspace", "--prefix", "none", "--no-dedupe", "--format", "{p} {f}"])
+        .args([
+            "tree",
+            "--offline",
+            "--locked",
+            "--workspace",
+            "--prefix",
+            "none",
+            "--no-dedupe",
+            "--format",
+            "{p} {f}",
+        ])
         .args(["--edges", kinds])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()

@@ -19,7 +19,7 @@ pub(super) fn summarise(frames: &Frames, arms: &[&str]) -> Result<Vec<SummaryTab
     let load = load(frames)?;
     let seconds = seconds(frames)?;
     let phases = phases(frames, arms)?;
-    let recovery = recovery(arms, &seconds, &load, &phases)?;
+    let recovery = super::recovery::table(frames, arms, &seconds, &load, &phases)?;
     Ok(vec![
         phases,
         servers(frames, arms)?,
@@ -240,38 +240,6 @@ fn server_seconds(frames: &Frames) -> Result<SummaryTable> {
     to_keyed_summary("surge", "server_seconds", frame, &["arm", "component", "second"], &columns)
 }
 
-/// One row per arm: how long after the surge load times are as before it.
-fn recovery(arms: &[&str], seconds: &SummaryTable, load: &SummaryTable, phases: &SummaryTable) -> Result<SummaryTable> {
-    let number = |table: &SummaryTable, key: &str, column: &str| table.cell(key, column).and_then(Cell::number);
-    let end_s = number(load, "surge", "end_s").unwrap_or(f64::INFINITY);
-    let rows = arms.iter().map(|arm| {
-        let before_us = number(phases, &format!("{arm}_before"), "p90_us");
-        let after: Vec<(f64, f64)> = seconds
-            .keys()
-            .filter(|key| seconds.cell(key, "arm").and_then(Cell::text) == Some(*arm))
-            .filter_map(|key| Some((number(seconds, &key, "second")?, number(seconds, &key, "p90_us")?)))
-            .filter(|(second, _)| *second >= end_s)
-            .collect();
-        let recovered_s = before_us.and_then(|before_us| recovered(&after, before_us)).map(|second| second - end_s);
-        vec![Cell::from(*arm), before_us.map_or(Cell::Empty, Cell::from), recovered_s.map_or(Cell::Empty, Cell::from)]
-    });
-    let columns = vec![
-        column("arm", "the balancing"),
-        column("before_p90_us", "90th percentile of the load time before the surge"),
-        column(
-            "recovery_s",
-            "whole seconds from the end of the surge until load times are as before; empty if not in the window",
-        ),
-    ];
-    to_rows("surge", "recovery", columns, rows.collect())
-}
-
-/// The first of two seconds in a row whose load time is at most 1.2 times that before the surge.
-fn recovered(after: &[(f64, f64)], before_us: f64) -> Option<f64> {
-    let calm = |latency_us: f64| latency_us <= 1.2 * before_us;
-    after.windows(2).find(|pair| calm(pair[0].1) && calm(pair[1].1)).map(|pair| pair[0].0)
-}
-
 fn comparison(frames: &Frames, arms: &[&str]) -> Result<SummaryTable> {
     let lower = Direction::LowerIsBetter;
     let metric = |name, meaning, direction, values| Metric { name, meaning, direction, values };
@@ -293,16 +261,4 @@ fn comparison(frames: &Frames, arms: &[&str]) -> Result<SummaryTable> {
         ),
     ];
     metrics::comparison("surge", arms, "single", &metrics, frames.smallest_effect)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn recovery_is_the_first_of_two_calm_seconds() {
-        let after = [(10.0, 900.0), (11.0, 110.0), (12.0, 500.0), (13.0, 115.0), (14.0, 100.0)];
-        assert_eq!(recovered(&after, 100.0), Some(13.0));
-        assert_eq!(recovered(&after[..3], 100.0), None);
-    }
 }

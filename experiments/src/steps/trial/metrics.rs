@@ -26,32 +26,31 @@ pub(in crate::steps) struct Metric {
 
 /// Which trials must not be used.
 pub(in crate::steps) struct Valid {
-    invalid: BTreeSet<(u32, String)>,
+    /// By block, arm and attempt.
+    invalid: BTreeSet<(u32, String, u32)>,
 }
 
 /// Reads which trials may be used.
 pub(in crate::steps) fn valid(frames: &Frames) -> Result<Valid> {
     let trials = frames.rows::<TrialRow>()?;
     let invalid =
-        trials.into_iter().filter(|trial| trial.error.is_some()).map(|trial| (trial.block, trial.arm)).collect();
-    Ok(Valid { invalid })
+        trials.into_iter().filter(|trial| trial.error.is_some()).map(|trial| (trial.block, trial.arm, trial.attempt));
+    Ok(Valid { invalid: invalid.collect() })
 }
 
 /// Keeps the rows of valid trials. Few are invalid, so filtering them out is cheaper than a join.
 pub(in crate::steps) fn of_valid(rows: LazyFrame, valid: &Valid) -> LazyFrame {
-    valid.invalid.iter().fold(rows, |rows, (block, arm)| {
-        rows.filter(col("block").neq(lit(*block)).or(col("arm").neq(lit(arm.as_str()))))
+    valid.invalid.iter().fold(rows, |rows, (block, arm, attempt)| {
+        let another = col("block").neq(lit(*block)).or(col("arm").neq(lit(arm.as_str())));
+        rows.filter(another.or(col("attempt").neq(lit(*attempt))))
     })
 }
 
 /// Server CPU time per expected answer in `phase`, over all components.
 pub(in crate::steps) fn cpu_us_per_request(frames: &Frames, phase: &str) -> Result<PerTrial> {
     let valid = valid(frames)?;
-    let cpu = frames
-        .lazy::<ResourceRow>()?
-        .filter(col("phase").eq(lit(phase)).and(col("second").is_null()))
-        .group_by_stable([col("block"), col("arm")])
-        .agg([col("cpu_us").sum()]);
+    let used = frames.lazy::<ResourceRow>()?.filter(col("phase").eq(lit(phase)).and(col("second").is_null()));
+    let cpu = of_valid(used, &valid).group_by_stable([col("block"), col("arm")]).agg([col("cpu_us").sum()]);
     let keys = [col("block"), col("arm")];
     let expected = of_valid(frames.lazy::<TrialRow>()?.filter(col("phase").eq(lit(phase))), &valid);
     let joined =
@@ -84,7 +83,9 @@ pub(in crate::steps) fn counter_per_request(
         col("phase").eq(lit(phase)).and(col("component").eq(lit(component))).and(col("counter").eq(lit(counter))),
     );
     let keys = [col("block"), col("arm")];
-    let trials = of_valid(frames.lazy::<TrialRow>()?.filter(col("phase").eq(lit(phase))), &valid(frames)?);
+    let valid = valid(frames)?;
+    let counted = of_valid(counted, &valid);
+    let trials = of_valid(frames.lazy::<TrialRow>()?.filter(col("phase").eq(lit(phase))), &valid);
     let joined =
         trials.join(counted, keys.clone(), keys, JoinArgs::new(JoinType::Inner)).filter(col("expected").gt(lit(0)));
     per_trial(&joined.with_columns([ratio("value", "expected")]).collect()?, "value_per_expected")
@@ -123,27 +124,31 @@ pub(in crate::steps) fn comparison(
     metrics: &[Metric],
     smallest_effect: f64,
 ) -> Result<SummaryTable> {
-    let others = arms.iter().filter(|arm| **arm != baseline);
-    let pairs: Vec<(&str, &Metric)> = others.flat_map(|arm| metrics.iter().map(move |metric| (*arm, metric))).collect();
-    let ratios: Vec<Vec<f64>> = pairs.iter().map(|(arm, metric)| ratios(&metric.values, arm, baseline)).collect();
-    let family: Vec<Compared<'_>> = pairs
-        .iter()
-        .zip(&ratios)
-        .map(|((_, metric), ratios)| Compared { ratios, direction: metric.direction, smallest_effect })
-        .collect();
     let number = |value: Option<f64>| value.map_or(Cell::Empty, Cell::from);
-    let rows = pairs.iter().zip(compare_family(&family, SEED)).map(|((arm, metric), compared)| {
-        vec![
-            Cell::Text(format!("{arm}_{}", metric.name)),
-            Cell::from(*arm),
-            Cell::from(metric.meaning),
-            Cell::Integer(i64::try_from(compared.blocks).unwrap_or(i64::MAX)),
-            number(compared.ratio),
-            number(compared.interval.map(|interval| interval.low)),
-            number(compared.interval.map(|interval| interval.high)),
-            Cell::from(compared.verdict.word()),
-        ]
-    });
+    let mut rows = Vec::new();
+    // An arm is a question of its own, so the metrics of one arm are the family that is corrected for.
+    for arm in arms.iter().filter(|arm| **arm != baseline) {
+        let ratios: Vec<Vec<f64>> = metrics.iter().map(|metric| ratios(&metric.values, arm, baseline)).collect();
+        let family: Vec<Compared<'_>> = metrics
+            .iter()
+            .zip(&ratios)
+            .map(|(metric, ratios)| Compared { ratios, direction: metric.direction, smallest_effect })
+            .collect();
+        rows.extend(metrics.iter().zip(compare_family(&family, SEED)).map(|(metric, compared)| {
+            vec![
+                Cell::Text(format!("{arm}_{}", metric.name)),
+                Cell::from(*arm),
+                Cell::from(metric.meaning),
+                Cell::Integer(i64::try_from(compared.blocks).unwrap_or(i64::MAX)),
+                number(compared.ratio),
+                number(compared.interval.map(|interval| interval.low)),
+                number(compared.interval.map(|interval| interval.high)),
+                number(compared.adjusted_p_value),
+                number(compared.smallest_detectable),
+                Cell::from(compared.verdict.word()),
+            ]
+        }));
+    }
     let columns = vec![
         column("comparison", "arm and metric"),
         column("arm", "the arm"),
@@ -152,9 +157,11 @@ pub(in crate::steps) fn comparison(
         column("ratio", "typical ratio arm / baseline (Hodges-Lehmann estimate over the blocks)"),
         column("low_ratio", "lower end of its 95 % interval"),
         column("high_ratio", "upper end of its 95 % interval"),
+        column("p", "of the exact sign-flip test, corrected for the metrics of the arm (Holm)"),
+        column("detectable_share", "the change that as many blocks of this noise reveal in four of five attempts"),
         column("verdict", "what may be said"),
     ];
-    to_rows(step, "comparison", columns, rows.collect())
+    to_rows(step, "comparison", columns, rows)
 }
 
 /// The ratios of the blocks in which both arms have a value.

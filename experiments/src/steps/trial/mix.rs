@@ -48,7 +48,7 @@ pub(in crate::steps) fn session_start(bench: &Bench<'_>) -> Endpoint {
     }
 }
 
-fn get(name: &str, weight: u32, path: &str, ids: Option<Ids>) -> Endpoint {
+pub(in crate::steps) fn get(name: &str, weight: u32, path: &str, ids: Option<Ids>) -> Endpoint {
     Endpoint {
         name: name.to_owned(),
         weight,

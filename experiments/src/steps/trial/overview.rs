@@ -13,11 +13,13 @@ use crate::{
 pub(in crate::steps) fn trials(step: &str, frames: &Frames) -> Result<SummaryTable> {
     let frame = frames
         .lazy::<TrialRow>()?
-        .group_by_stable([col("block"), col("arm")])
+        .group_by_stable([col("block"), col("arm"), col("attempt")])
         .agg([
             col("error").count().alias("errors"),
+            col("settled_tenths").is_null().all(true).alias("unsettled"),
             col("unexpected").sum(),
             col("offered_per_s").max(),
+            col("steal_share").max(),
             col("generator_cpu_share").max(),
             col("generator_lag_p99_us").max(),
         ])
@@ -25,6 +27,8 @@ pub(in crate::steps) fn trials(step: &str, frames: &Frames) -> Result<SummaryTab
             lit("all").first().alias("trials"),
             len().alias("trials_count"),
             col("errors").gt(lit(0)).sum().alias("invalid_count"),
+            col("unsettled").sum().alias("unsettled_count"),
+            col("steal_share").max(),
             col("unexpected").sum().alias("unexpected_count"),
             col("offered_per_s").max(),
             col("generator_cpu_share").max(),
@@ -37,7 +41,9 @@ pub(in crate::steps) fn trials(step: &str, frames: &Frames) -> Result<SummaryTab
         &[
             ("trials", "all trials of the step"),
             ("trials_count", "how many"),
-            ("invalid_count", "how many must not be used"),
+            ("invalid_count", "how many of them must not be used"),
+            ("unsettled_count", "how many had not settled, as far as their length allows to tell"),
+            ("steal_share", "largest part of the processors' time that the host gave to others"),
             ("unexpected_count", "requests without the expected answer"),
             ("offered_per_s", "the rate that every arm was offered"),
             ("generator_cpu_share", "largest share of its processor that the load generator used, peak included"),

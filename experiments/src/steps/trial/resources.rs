@@ -5,9 +5,13 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use sqlx::PgPool;
 
-use super::rows::{CounterRow, ResourceRow};
+use super::{
+    Place,
+    rows::{CounterRow, ResourceRow},
+};
 use crate::probe::{
-    component::{Component, Snapshot},
+    app,
+    component::{Component, Snapshot, Usage},
     nginx, postgres, redis,
     sampler::{self, Sampler},
     source::{self, Source},
@@ -19,6 +23,8 @@ pub(super) struct Sources {
     pub(super) pool: PgPool,
     pub(super) redis_url: String,
     pub(super) nginx: nginx::Status,
+    /// The app servers by name.
+    pub(super) apps: Vec<(String, app::Metrics)>,
 }
 
 /// The readings of one trial in the making.
@@ -30,6 +36,21 @@ pub(super) struct Readings {
     open: Option<(String, Edge)>,
     done: Vec<(String, Edge, Edge)>,
     seconds: Vec<sampler::Row>,
+    /// Before the first request and after the last answer.
+    whole: (Option<Edge>, Option<Edge>),
+    /// Readings in between; each is a request to NGINX and to every server, which the load did not make.
+    between: u64,
+    /// For how long the servers were frozen.
+    pub(super) frozen: Option<f64>,
+}
+
+/// What the components counted from before the first request until after the last answer, without the probe's own questions.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Totals {
+    pub(super) nginx_requests: u64,
+    pub(super) app_requests: u64,
+    /// SQL statements; absent where the database does not count them.
+    pub(super) statements: Option<u64>,
 }
 
 /// Everything that is counted, at one moment.
@@ -38,11 +59,60 @@ struct Edge {
     postgres: postgres::Counters,
     redis: redis::Counters,
     nginx: nginx::Counters,
+    apps: Vec<(String, app::Counters)>,
+    /// CPU time of PostgreSQL's processes that work for each server.
+    backends_us: Vec<u64>,
 }
 
 impl Readings {
     pub(super) fn new(sources: Sources) -> Result<Self> {
-        Ok(Self { sources, reader: source::open()?, sampler: None, open: None, done: Vec::new(), seconds: Vec::new() })
+        Ok(Self {
+            sources,
+            reader: source::open()?,
+            sampler: None,
+            open: None,
+            done: Vec::new(),
+            seconds: Vec::new(),
+            whole: (None, None),
+            between: 0,
+            frozen: None,
+        })
+    }
+
+    /// Before the first request.
+    pub(super) async fn begin(&mut self) -> Result<()> {
+        self.whole.0 = Some(self.read(false).await?);
+        self.between = 0;
+        Ok(())
+    }
+
+    /// After the last answer.
+    pub(super) async fn end(&mut self) -> Result<()> {
+        self.whole.1 = Some(self.read(false).await?);
+        // This reading itself is not in between.
+        self.between -= 1;
+        Ok(())
+    }
+
+    /// What was counted in all; nothing before [`Self::end`].
+    pub(super) fn totals(&self) -> Option<Totals> {
+        let (Some(start), Some(end)) = &self.whole else { return None };
+        // The difference leaves out the later reading. NGINX counts a reading at its start, a server when it has answered.
+        let nginx = nginx::Counters::difference(&start.nginx, &end.nginx).request_count;
+        let apps = differences(start, end).map(|(_, counted)| counted.get("http_requests").copied().unwrap_or(0.0));
+        let (app_requests, servers) = apps.fold((0.0, 0), |(sum, count), requests| (sum + requests, count + 1));
+        let statements = postgres::Counters::difference(&start.postgres, &end.postgres).statements;
+        Some(Totals {
+            nginx_requests: nginx.saturating_sub(self.between),
+            app_requests: (app_requests as u64).saturating_sub((self.between + 1) * servers),
+            statements: statements.map(|statements| u64::try_from(statements.call_count).unwrap_or(0)),
+        })
+    }
+
+    /// What the machine went through in a phase: the part of its processors' time that the host gave to others.
+    pub(super) fn steal_share(&self, phase: &str) -> Option<f64> {
+        let (_, start, end) = self.done.iter().find(|(name, ..)| name == phase)?;
+        Snapshot::difference(&start.snapshot, &end.snapshot).noise.steal_share()
     }
 
     /// A phase begins, which ends the one before it. Phases outside of the measured window are not read.
@@ -77,17 +147,35 @@ impl Readings {
             self.sources.nginx.read()
         )
         .context("cannot read the counters of a service")?;
-        Ok(Edge { snapshot, postgres, redis, nginx })
+        let mut apps = Vec::with_capacity(self.sources.apps.len());
+        for (name, metrics) in &self.sources.apps {
+            apps.push((name.clone(), metrics.read().await?));
+        }
+        self.between += 1;
+        let backends_us = self.backends_us().await?;
+        Ok(Edge { snapshot, postgres, redis, nginx, apps, backends_us })
+    }
+
+    /// A connection that was opened within a window has its whole time counted in it, which is right: all of it was spent there.
+    async fn backends_us(&mut self) -> Result<Vec<u64>> {
+        let names: Vec<String> = self.sources.apps.iter().map(|(name, _)| name.clone()).collect();
+        let backends = postgres::backends(&self.sources.pool, &names).await?;
+        let components: Vec<Component> =
+            names.into_iter().zip(backends).map(|(name, roots)| Component { name, roots }).collect();
+        let used = Snapshot::read_counters(self.reader.as_mut(), &components)?.components;
+        Ok(components.iter().map(|component| used.get(&component.name).map_or(0, Usage::cpu_us)).collect())
     }
 
     /// Rows of each phase as a whole, and of each second.
-    pub(super) fn resources(&self, arm: &str, block: u32) -> Vec<ResourceRow> {
+    pub(super) fn resources(&self, arm: &str, place: Place) -> Vec<ResourceRow> {
+        let Place { block, attempt, .. } = place;
         let mut rows = Vec::new();
         for (phase, start, end) in &self.done {
             for (component, usage) in Snapshot::difference(&start.snapshot, &end.snapshot).components {
                 rows.push(ResourceRow {
                     block,
                     arm: arm.to_owned(),
+                    attempt,
                     phase: phase.clone(),
                     second: None,
                     component,
@@ -101,6 +189,7 @@ impl Readings {
             Some(ResourceRow {
                 block,
                 arm: arm.to_owned(),
+                attempt,
                 phase: "each_second".to_owned(),
                 second: Some(row.second),
                 component: row.component.clone(),
@@ -114,16 +203,18 @@ impl Readings {
     }
 
     /// Rows of what the services counted in each phase.
-    pub(super) fn counters(&self, arm: &str, block: u32) -> Vec<CounterRow> {
+    pub(super) fn counters(&self, arm: &str, place: Place) -> Vec<CounterRow> {
+        let Place { block, attempt, .. } = place;
         let mut rows = Vec::new();
         for (phase, start, end) in &self.done {
             for (component, counter, value) in counted(start, end) {
                 rows.push(CounterRow {
                     block,
                     arm: arm.to_owned(),
+                    attempt,
                     phase: phase.clone(),
-                    component: component.to_owned(),
-                    counter: counter.to_owned(),
+                    component,
+                    counter,
                     value,
                 });
             }
@@ -133,7 +224,7 @@ impl Readings {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-fn counted(start: &Edge, end: &Edge) -> Vec<(&'static str, &'static str, f64)> {
+fn counted(start: &Edge, end: &Edge) -> Vec<(String, String, f64)> {
     let postgres = postgres::Counters::difference(&start.postgres, &end.postgres);
     let redis = redis::Counters::difference(&start.redis, &end.redis);
     let nginx = nginx::Counters::difference(&start.nginx, &end.nginx);
@@ -151,5 +242,22 @@ fn counted(start: &Edge, end: &Edge) -> Vec<(&'static str, &'static str, f64)> {
         counted.push(("postgres", "statements", statements.call_count as f64));
         counted.push(("postgres", "execution_us", statements.execution_us));
     }
+    let named = |(component, counter, value): (&str, &str, f64)| (component.to_owned(), counter.to_owned(), value);
+    let mut counted: Vec<_> = counted.into_iter().map(named).collect();
+    for ((name, _), (before, after)) in start.apps.iter().zip(start.backends_us.iter().zip(&end.backends_us)) {
+        counted.push((name.clone(), "postgres_cpu_us".to_owned(), after.saturating_sub(*before) as f64));
+    }
+    for (name, counters) in differences(start, end) {
+        let handicap = counters.into_iter().filter(|(counter, _)| counter.starts_with("handicap_"));
+        counted.extend(handicap.map(|(counter, value)| (name.to_owned(), counter, value)));
+    }
     counted
+}
+
+/// What each server counted between two readings.
+fn differences<'a>(start: &'a Edge, end: &'a Edge) -> impl Iterator<Item = (&'a str, app::Counters)> {
+    let between = |((name, before), (_, after)): (&'a (String, app::Counters), &'a (String, app::Counters))| {
+        (name.as_str(), app::difference(before, after))
+    };
+    start.apps.iter().zip(&end.apps).map(between)
 }

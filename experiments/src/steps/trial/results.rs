@@ -4,24 +4,34 @@ use std::collections::BTreeMap;
 
 use super::{
     Detail, Place,
+    checks::{Doubts, lag_quantile_us},
+    resources::Readings,
     rows::{LatencyRow, SecondRow, SessionRow, TrialRow},
 };
 use crate::load::{
     recorder::{CacheStatus, SparseHistogram},
     result::{PhaseResult, ResultCell, TrialResult},
 };
+use crate::stats::warm_up;
 
-/// A phase with more unexpected answers than this share of its requests says nothing of the load that was meant.
-const LARGEST_UNEXPECTED_SHARE: f64 = 0.01;
-
-pub(super) fn trials(result: &TrialResult, arm: &str, place: Place, may_fail: &[&str]) -> Vec<TrialRow> {
+/// One row per measured phase.
+pub(super) fn trials(
+    result: &TrialResult,
+    arm: &str,
+    place: Place,
+    readings: &Readings,
+    doubts: &Doubts,
+    body_digest: &str,
+) -> Vec<TrialRow> {
     let generator_us = result.generator.cpu_user_us + result.generator.cpu_kernel_us;
     #[expect(clippy::cast_precision_loss, reason = "durations in µs stay far below 2^53")]
     let share = generator_us as f64 / (result.window_us as f64 * result.generator.cpu_count as f64);
+    let settled_tenths = settled_tenths(result);
     let row = |phase: &PhaseResult| TrialRow {
         block: place.block,
         place: place.place,
         arm: arm.to_owned(),
+        attempt: place.attempt,
         phase: phase.name.clone(),
         duration_s: phase.duration_s,
         offered_per_s: planned_rate(result, &phase.name),
@@ -31,29 +41,34 @@ pub(super) fn trials(result: &TrialResult, arm: &str, place: Place, may_fail: &[
         unexpected: phase.unexpected_count + phase.unsent_count,
         body_bytes: phase.body_bytes,
         generator_cpu_share: share,
-        generator_lag_p99_us: result.generator.lag_p99_us,
-        error: doubt(phase).filter(|_| !may_fail.contains(&phase.name.as_str())),
+        generator_lag_p50_us: lag_quantile_us(result, &phase.name, 0.5),
+        generator_lag_p99_us: lag_quantile_us(result, &phase.name, 0.99),
+        steal_share: readings.steal_share(&phase.name),
+        settled_tenths,
+        frozen_s: readings.frozen,
+        body_digest: body_digest.to_owned(),
+        error: doubts.about(&phase.name),
     };
     result.measured_phases().map(row).collect()
+}
+
+/// When load times had settled, in tenths of a second from the start of the trial: MSER-5 on the mean service time of each tenth, from
+/// the warm-up to the end of the first measured phase. What comes after may be another load.
+fn settled_tenths(result: &TrialResult) -> Option<u32> {
+    let first_s: f64 = result.measured_phases().next().map(|phase| phase.duration_s)?;
+    let warm_up_s: f64 = result.phases.iter().filter(|phase| !phase.measured).map(|phase| phase.duration_s).sum();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a trial lasts for seconds")]
+    let end = ((warm_up_s + first_s) * 10.0) as u32;
+    #[expect(clippy::cast_precision_loss, reason = "sums of µs stay far below 2^53")]
+    let means: Vec<f64> =
+        result.tenths.range(..end).map(|(_, tenth)| tenth.service_us as f64 / tenth.count as f64).collect();
+    let found = warm_up(&means)?;
+    found.settled.then(|| u32::try_from(found.first_kept).ok()).flatten()
 }
 
 /// The rate that was planned; the one that a Poisson process happened to make differs a little.
 fn planned_rate(result: &TrialResult, phase: &str) -> Option<f64> {
     result.spec.phases.iter().find(|planned| planned.name == phase).and_then(|planned| planned.rate_per_s)
-}
-
-fn doubt(phase: &PhaseResult) -> Option<String> {
-    let unexpected = phase.unexpected_count + phase.unsent_count;
-    if too_many(unexpected, phase.offered_count) {
-        return Some(format!("{unexpected} of {} requests got no expected answer", phase.offered_count));
-    }
-    let (bad, all) = (phase.session_start_unexpected_count, phase.session_start_count);
-    too_many(bad, all).then(|| format!("{bad} of {all} sessions did not begin as expected"))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-fn too_many(unexpected: u64, all: u64) -> bool {
-    unexpected as f64 > LARGEST_UNEXPECTED_SHARE * all.max(1) as f64
 }
 
 type Key = (String, Option<i32>, Option<String>, Option<String>, Option<String>, u16);
@@ -69,6 +84,7 @@ pub(super) fn latencies(result: &TrialResult, arm: &str, place: Place, detail: D
         rows.extend(histogram.iter().map(|(bucket_us, count)| LatencyRow {
             block: place.block,
             arm: arm.to_owned(),
+            attempt: place.attempt,
             phase: phase.clone(),
             second,
             endpoint: endpoint.clone(),
@@ -84,6 +100,7 @@ pub(super) fn latencies(result: &TrialResult, arm: &str, place: Place, detail: D
 
 fn key(cell: &ResultCell, detail: Detail) -> Key {
     let by_endpoint = detail == Detail::ByEndpoint;
+    let by_second = detail == Detail::BySecond;
     let cache = match cell.cache {
         CacheStatus::Hit => "hit",
         CacheStatus::Miss => "miss",
@@ -92,7 +109,7 @@ fn key(cell: &ResultCell, detail: Detail) -> Key {
     };
     (
         cell.phase.clone(),
-        (!by_endpoint).then_some(cell.second),
+        by_second.then_some(cell.second),
         by_endpoint.then(|| cell.endpoint.clone()),
         (!by_endpoint && !cell.served_by.is_empty()).then(|| cell.served_by.clone()),
         by_endpoint.then(|| cache.to_owned()),
@@ -107,7 +124,13 @@ pub(super) fn seconds(result: &TrialResult, arm: &str, place: Place) -> Vec<Seco
     }
     completed
         .into_iter()
-        .map(|(second, completed)| SecondRow { block: place.block, arm: arm.to_owned(), second, completed })
+        .map(|(second, completed)| SecondRow {
+            block: place.block,
+            arm: arm.to_owned(),
+            attempt: place.attempt,
+            second,
+            completed,
+        })
         .collect()
 }
 
@@ -115,6 +138,7 @@ pub(super) fn sessions(result: &TrialResult, arm: &str, place: Place) -> Vec<Ses
     let row = |session: &crate::load::result::SessionResult| SessionRow {
         block: place.block,
         arm: arm.to_owned(),
+        attempt: place.attempt,
         phase: session.phase.clone(),
         served_by: session.served_by.clone(),
         sessions: session.session_count,

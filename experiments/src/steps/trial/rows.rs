@@ -11,6 +11,8 @@ row! {
         place: u32,
         /// The configuration.
         arm: String,
+        /// Which try it was, from 1: a trial that must not be used is repeated, and both are kept.
+        attempt: u32,
         /// The phase of the trial.
         phase: String,
         /// Length of the phase.
@@ -29,8 +31,19 @@ row! {
         body_bytes: u64,
         /// CPU time of the load generator in the whole trial's measured window, as a share of its processors.
         generator_cpu_share: f64,
-        /// 99th percentile of the generator's send lag in the whole trial; empty without a phase with a rate.
+        /// Median of the generator's send lag in the phase; empty in a closed loop.
+        generator_lag_p50_us: Option<u64>,
+        /// 99th percentile of the generator's send lag in the phase; empty in a closed loop.
         generator_lag_p99_us: Option<u64>,
+        /// Part of the processors' time that the host gave to others in the phase; empty where the machine does not tell.
+        steal_share: Option<f64>,
+        /// How many batches of a tenth of a second it took from the start of the trial until load times had settled (MSER-5); empty
+        /// where they never did, or the trial was too short to tell.
+        settled_tenths: Option<u32>,
+        /// For how long the servers were frozen in the phase; empty where they were not.
+        frozen_s: Option<f64>,
+        /// Digest of the first bodies that were fetched before the load: equal for all arms that serve the same.
+        body_digest: String,
         /// Why the trial must not be used; empty when it may.
         error: Option<String>,
     }
@@ -43,6 +56,8 @@ row! {
         block: u32,
         /// The configuration.
         arm: String,
+        /// Which try it was, from 1: a trial that must not be used is repeated, and both are kept.
+        attempt: u32,
         /// The phase.
         phase: String,
         /// Second of the intended start, from the start of the measured window; empty where seconds were merged.
@@ -69,6 +84,8 @@ row! {
         block: u32,
         /// The configuration.
         arm: String,
+        /// Which try it was, from 1: a trial that must not be used is repeated, and both are kept.
+        attempt: u32,
         /// The phase.
         phase: String,
         /// Second of the measured window; empty for the phase as a whole.
@@ -91,9 +108,11 @@ row! {
         block: u32,
         /// The configuration.
         arm: String,
+        /// Which try it was, from 1: a trial that must not be used is repeated, and both are kept.
+        attempt: u32,
         /// The phase.
         phase: String,
-        /// `postgres` or `redis` or `nginx`.
+        /// `postgres`, `redis`, `nginx`, or an app server for what it counts itself and for what PostgreSQL does for it.
         component: String,
         /// What was counted, such as `statements` or `keyspace_hits`.
         counter: String,
@@ -109,6 +128,8 @@ row! {
         block: u32,
         /// The configuration.
         arm: String,
+        /// Which try it was, from 1: a trial that must not be used is repeated, and both are kept.
+        attempt: u32,
         /// The phase in which the session began.
         phase: String,
         /// The server.
@@ -127,6 +148,8 @@ row! {
         block: u32,
         /// The configuration.
         arm: String,
+        /// Which try it was, from 1: a trial that must not be used is repeated, and both are kept.
+        attempt: u32,
         /// Second of the measured window, from 0.
         second: i32,
         /// Expected answers that were complete in it.

@@ -22,6 +22,7 @@ fn sample() -> impl Strategy<Value = Sample> {
         |((latency_us, service_us, lag_us), phase, second, endpoint, server, expected, body_bytes)| Sample {
             phase,
             second,
+            tenth: latency_us as u32 % 7,
             completed_second: second + 1,
             completed_in_phase: expected,
             endpoint,

@@ -1,0 +1,245 @@
+//! The step `calibrate`: the instrument before it measures anything. An arm against itself shows its noise, known effects show that it
+//! finds what is there, a frozen server shows that its clock does not stop with the server's, and the generator shows how late it is.
+
+mod charts;
+mod duet;
+mod rows;
+mod summary;
+
+use std::{ops::Range, time::Duration};
+
+use anyhow::{Context, Result};
+
+use super::{
+    Bench, Figure, Measuring, Profile, Setup, Step,
+    bench::blocks,
+    find,
+    profile::CalibrateParameters,
+    trial::{
+        self, Arm, Detail, Freeze, Load, Target, Tried,
+        rows::{CounterRow, LatencyRow, ResourceRow, TrialRow},
+    },
+};
+use crate::{
+    aggregate::Frames,
+    load::spec::{Arrivals, Cookies, Endpoint, Phase},
+    probe::cores,
+    results::{Row, Table, summary::SummaryTable},
+    stack::{Balancing, CacheLevels, LocalCache},
+};
+use rows::CoresRow;
+
+/// The step.
+pub struct CalibrateStep;
+
+/// The same arm twice, one trial after the other, as the arms of every other step are.
+const IN_TURN: [&str; 2] = ["first", "second"];
+
+/// Two servers at the same time, asked in turn within milliseconds, so that what the machine goes through meets both: two that are one
+/// and the same, and two of which the second has something added. Source: Bulej et al., Duet benchmarking (ICPE 2020).
+const SIDE_BY_SIDE: [&str; 3] = ["alike", "delayed", "loaded"];
+
+/// The two servers of such a trial.
+const PAIR: [&str; 2] = ["app-1", "app-2"];
+
+/// The server stands still: in an open loop, and in a closed one.
+const FROZEN: [&str; 2] = ["open", "closed"];
+
+/// The generator at a high rate, against a server that has nothing to do but answer.
+const PACED: &str = "paced";
+
+/// How often the processors are compared, and for how long each time.
+const CORES_REPEATS: u32 = 5;
+const CORES_WINDOW: Duration = Duration::from_millis(100);
+
+impl Step for CalibrateStep {
+    fn name(&self) -> &'static str {
+        "calibrate"
+    }
+
+    fn title(&self) -> &'static str {
+        "Calibration of the instrument"
+    }
+
+    fn question(&self) -> &'static str {
+        "How small a difference can be seen here, are known effects found, and does waiting count when the server stands still?"
+    }
+
+    fn inputs(&self) -> &'static [&'static str] {
+        &[
+            "app/templates",
+            "experiments/src/load",
+            "experiments/src/probe",
+            "experiments/src/steps/calibrate.rs",
+            "experiments/src/steps/calibrate",
+            "experiments/src/steps/trial",
+            "experiments/src/steps/trial.rs",
+            "nginx/nginx.conf.template",
+        ]
+    }
+
+    fn tables(&self) -> &'static [Table] {
+        &[TrialRow::TABLE, LatencyRow::TABLE, ResourceRow::TABLE, CounterRow::TABLE, CoresRow::TABLE]
+    }
+
+    fn figure_names(&self) -> &'static [&'static str] {
+        &["freeze", "noise"]
+    }
+
+    fn arms(&self) -> Vec<String> {
+        IN_TURN.iter().chain(&SIDE_BY_SIDE).chain(&FROZEN).chain([&PACED]).map(|arm| (*arm).to_owned()).collect()
+    }
+
+    fn parameters(&self, profile: &Profile) -> Result<serde_json::Value> {
+        Ok(serde_json::json!({
+            "data": profile.data,
+            "attempts": profile.attempts,
+            "calibrate": profile.calibrate,
+            "smallest_effect_percent": profile.smallest_effect_percent,
+        }))
+    }
+
+    fn planned_s(&self, profile: &Profile) -> f64 {
+        let calibrate = &profile.calibrate;
+        durations_s(calibrate).iter().sum()
+    }
+
+    fn measure<'a>(&'a self, bench: &'a mut Bench<'_>) -> Measuring<'a> {
+        Box::pin(measure(bench))
+    }
+
+    fn summarise(&self, frames: &Frames) -> Result<Vec<SummaryTable>> {
+        summary::summarise(frames)
+    }
+
+    fn draw(&self, summaries: &[SummaryTable]) -> Result<Vec<Figure>> {
+        Ok(vec![
+            Figure { name: "freeze".to_owned(), svg: charts::freeze(find(summaries, "quantiles")?) },
+            Figure { name: "noise".to_owned(), svg: charts::noise(find(summaries, "pairs")?) },
+        ])
+    }
+}
+
+/// About how long the comparisons, the frozen trials and the paced ones take.
+fn durations_s(calibrate: &CalibrateParameters) -> [f64; 3] {
+    let trial_s = calibrate.warm_up_s + calibrate.measured_s + 2.5;
+    let freeze_s = calibrate.warm_up_s + calibrate.freeze_window_s + 2.5;
+    let (blocks, freezes) = (f64::from(calibrate.blocks), f64::from(calibrate.freezes));
+    [blocks * 5.0 * trial_s, freezes * 2.0 * freeze_s, freezes * trial_s]
+}
+
+/// At which part of the step the first and the second of these end.
+fn shares(calibrate: &CalibrateParameters) -> [f64; 2] {
+    let [compared_s, frozen_s, paced_s] = durations_s(calibrate);
+    let all_s = compared_s + frozen_s + paced_s;
+    [compared_s / all_s, (compared_s + frozen_s) / all_s]
+}
+
+async fn measure(bench: &mut Bench<'_>) -> Result<()> {
+    let calibrate = bench.profile.calibrate;
+    compare_processors(bench)?;
+    let [one, two] = [1, 2].map(|servers| Setup::new(CacheLevels::OFF, Balancing::RoundRobin, servers));
+    let [first, second] = IN_TURN.map(|name| Arm { name, setup: one });
+    let [alike, delayed, loaded] = SIDE_BY_SIDE.map(|name| Arm { name, setup: two });
+    let delayed = Arm { setup: Setup { delay_us: calibrate.delay_us, ..two }, ..delayed };
+    let loaded = Arm { setup: Setup { cpu_us: calibrate.cpu_us, ..two }, ..loaded };
+    let arms = [first, second, alike, delayed, loaded];
+    let shares = shares(&calibrate);
+    let order = blocks(bench.profile.seed, "calibrate", arms.len(), calibrate.blocks);
+    let mut tried = trial::run_all(bench, &arms, &order, &steady(&calibrate), Detail::ByServer, 0.0..shares[0]).await?;
+    tried.extend(freeze(bench, &calibrate, shares[0]..shares[1]).await?);
+    tried.extend(pace(bench, &calibrate, shares[1]..1.0).await?);
+    trial::write(bench, &tried)?;
+    bench.out.rows(&tried.iter().flat_map(|tried| tried.counters.clone()).collect::<Vec<_>>())
+}
+
+/// The list of posts and nothing else: every request does the same, so that what differs between two trials is noise.
+fn steady(calibrate: &CalibrateParameters) -> Load {
+    Load {
+        phases: phases(calibrate.warm_up_s, "steady", calibrate.measured_s, Some(calibrate.rate_per_s)),
+        mix: vec![list()],
+        users: calibrate.users,
+        arrivals: Arrivals::Poisson,
+        cookies: Cookies::None,
+        requests_per_session: None,
+        session_start: None,
+        may_fail: &[],
+        target: Target::Balancer,
+        statements_per_miss: Some(1),
+        freeze: None,
+    }
+}
+
+fn phases(warm_up_s: f64, name: &str, duration_s: f64, rate_per_s: Option<f64>) -> Vec<Phase> {
+    vec![
+        Phase { name: "warm_up".to_owned(), duration_s: warm_up_s, rate_per_s, measured: false },
+        Phase { name: name.to_owned(), duration_s, rate_per_s, measured: true },
+    ]
+}
+
+fn list() -> Endpoint {
+    trial::mix::get("list_posts", 1, "/", None)
+}
+
+/// The same stall for a generator that goes by its schedule and for one that waits for answers.
+async fn freeze(bench: &mut Bench<'_>, calibrate: &CalibrateParameters, part: Range<f64>) -> Result<Vec<Tried>> {
+    let setup = Setup::new(CacheLevels::ALL, Balancing::RoundRobin, 1);
+    let after_s = calibrate.freeze_window_s / 3.0;
+    let mut tried = Vec::new();
+    let middle = f64::midpoint(part.start, part.end);
+    for (name, is_open) in FROZEN.into_iter().zip([true, false]) {
+        let half = if is_open { part.start..middle } else { middle..part.end };
+        let rate_per_s = is_open.then_some(calibrate.freeze_rate_per_s);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some hundred connections")]
+        let waiting = (calibrate.freeze_rate_per_s * calibrate.freeze_s * 2.0).ceil() as u32;
+        let load = Load {
+            phases: phases(calibrate.warm_up_s, "frozen", calibrate.freeze_window_s, rate_per_s),
+            // Whoever is due while the server stands still needs a connection of its own.
+            users: if is_open { waiting.max(calibrate.users) } else { calibrate.freeze_users },
+            arrivals: Arrivals::Constant,
+            statements_per_miss: None,
+            freeze: Some(Freeze { after_s, for_s: calibrate.freeze_s }),
+            ..steady(calibrate)
+        };
+        let order = vec![vec![0]; calibrate.freezes as usize];
+        tried.extend(trial::run_all(bench, &[Arm { name, setup }], &order, &load, Detail::ByEndpoint, half).await?);
+    }
+    Ok(tried)
+}
+
+/// How late the generator is where the server is not the reason: a page from the server's own memory, asked for without NGINX.
+async fn pace(bench: &mut Bench<'_>, calibrate: &CalibrateParameters, part: Range<f64>) -> Result<Vec<Tried>> {
+    let setup = Setup { local_cache: LocalCache::Fast, ..Setup::new(CacheLevels::ALL, Balancing::RoundRobin, 1) };
+    let load = Load {
+        phases: phases(calibrate.warm_up_s, "paced", calibrate.measured_s, Some(calibrate.lag_rate_per_s)),
+        arrivals: Arrivals::Constant,
+        target: Target::FirstServer,
+        statements_per_miss: None,
+        ..steady(calibrate)
+    };
+    let order = vec![vec![0]; calibrate.freezes as usize];
+    trial::run_all(bench, &[Arm { name: PACED, setup }], &order, &load, Detail::ByEndpoint, part).await
+}
+
+/// Whether the processor of the generator is one of its own. On a machine with one there is nothing to compare.
+fn compare_processors(bench: &mut Bench<'_>) -> Result<()> {
+    let (system, generator) = (bench.blog.placement.system(), bench.blog.placement.generator());
+    let Some((&first, &second)) = system.and_then(<[usize]>::first).zip(generator.first()) else {
+        bench.warn("the generator shares its processors with the system, so that they were not compared");
+        return bench.out.rows::<CoresRow>(&[]);
+    };
+    let mut rows = Vec::new();
+    for repeat in 1..=CORES_REPEATS {
+        let found = cores::measure(first, second, CORES_WINDOW).context("cannot compare the processors")?;
+        rows.push(CoresRow {
+            repeat,
+            first_processor: first as u64,
+            second_processor: second as u64,
+            first_alone: found.first_alone_count,
+            second_alone: found.second_alone_count,
+            both: found.both_count,
+        });
+    }
+    bench.measured(CORES_WINDOW * 3 * CORES_REPEATS);
+    bench.out.rows(&rows)
+}
