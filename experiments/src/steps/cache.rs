@@ -139,7 +139,7 @@ async fn measure(bench: &mut Bench<'_>) -> Result<()> {
         freeze: None,
     };
     let order = blocks(bench.profile.seed, "cache", ARMS.len(), cache.blocks);
-    let tried = trial::run_all(bench, &ARMS, &order, &load, Detail::ByEndpoint, 0.0..1.0).await?;
+    let tried = trial::run_all(bench, &ARMS, &order, &load, Detail::Endpoint, 0.0..1.0).await?;
     trial::write(bench, &tried)?;
     bench.out.rows(&tried.iter().flat_map(|tried| tried.counters.clone()).collect::<Vec<_>>())
 }

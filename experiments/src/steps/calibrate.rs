@@ -146,7 +146,7 @@ async fn measure(bench: &mut Bench<'_>) -> Result<()> {
     let arms = [first, second, alike, delayed, loaded];
     let shares = shares(&calibrate);
     let order = blocks(bench.profile.seed, "calibrate", arms.len(), calibrate.blocks);
-    let mut tried = trial::run_all(bench, &arms, &order, &steady(&calibrate), Detail::ByServer, 0.0..shares[0]).await?;
+    let mut tried = trial::run_all(bench, &arms, &order, &steady(&calibrate), Detail::Server, 0.0..shares[0]).await?;
     tried.extend(freeze(bench, &calibrate, shares[0]..shares[1]).await?);
     tried.extend(pace(bench, &calibrate, shares[1]..1.0).await?);
     trial::write(bench, &tried)?;
@@ -202,7 +202,7 @@ async fn freeze(bench: &mut Bench<'_>, calibrate: &CalibrateParameters, part: Ra
             ..steady(calibrate)
         };
         let order = vec![vec![0]; calibrate.freezes as usize];
-        tried.extend(trial::run_all(bench, &[Arm { name, setup }], &order, &load, Detail::ByEndpoint, half).await?);
+        tried.extend(trial::run_all(bench, &[Arm { name, setup }], &order, &load, Detail::Endpoint, half).await?);
     }
     Ok(tried)
 }
@@ -218,7 +218,7 @@ async fn pace(bench: &mut Bench<'_>, calibrate: &CalibrateParameters, part: Rang
         ..steady(calibrate)
     };
     let order = vec![vec![0]; calibrate.freezes as usize];
-    trial::run_all(bench, &[Arm { name: PACED, setup }], &order, &load, Detail::ByEndpoint, part).await
+    trial::run_all(bench, &[Arm { name: PACED, setup }], &order, &load, Detail::Endpoint, part).await
 }
 
 /// Whether the processor of the generator is one of its own. On a machine with one there is nothing to compare.

@@ -141,7 +141,7 @@ async fn measure(bench: &mut Bench<'_>) -> Result<()> {
         freeze: None,
     };
     let order = blocks(bench.profile.seed, "surge", ARMS.len(), surge.blocks);
-    let tried = trial::run_all(bench, &ARMS, &order, &load, Detail::BySecond, 0.0..1.0).await?;
+    let tried = trial::run_all(bench, &ARMS, &order, &load, Detail::Second, 0.0..1.0).await?;
     trial::write(bench, &tried)?;
     bench.out.rows(&tried.iter().flat_map(|tried| tried.seconds.clone()).collect::<Vec<_>>())?;
     bench.out.rows(&tried.iter().flat_map(|tried| tried.sessions.clone()).collect::<Vec<_>>())

@@ -77,11 +77,11 @@ pub(super) enum Target {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Detail {
     /// By endpoint and cache status; seconds and servers are merged.
-    ByEndpoint,
+    Endpoint,
     /// By second and server; endpoints and cache status are merged.
-    BySecond,
+    Second,
     /// By server; everything else is merged.
-    ByServer,
+    Server,
 }
 
 /// All rows of one trial.

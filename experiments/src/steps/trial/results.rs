@@ -99,8 +99,8 @@ pub(super) fn latencies(result: &TrialResult, arm: &str, place: Place, detail: D
 }
 
 fn key(cell: &ResultCell, detail: Detail) -> Key {
-    let by_endpoint = detail == Detail::ByEndpoint;
-    let by_second = detail == Detail::BySecond;
+    let by_endpoint = detail == Detail::Endpoint;
+    let by_second = detail == Detail::Second;
     let cache = match cell.cache {
         CacheStatus::Hit => "hit",
         CacheStatus::Miss => "miss",
