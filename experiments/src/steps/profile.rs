@@ -287,11 +287,12 @@ mod tests {
     #[test]
     fn bad_profiles_name_the_key_and_the_remedy() {
         insta::assert_snapshot!(error(PROFILES, "ful"), @"there is no profile `ful`: use one of `full`, `quick`; did you mean `full`?");
-        insta::assert_snapshot!(error(
-            &PROFILES.replace("warm_up_s = 1.0, measured_s", "warm_up_s = 0, measured_s"),
-            "quick"
-        ));
-        insta::assert_snapshot!(error(&PROFILES.replacen("measured_s", "mesured_s", 1), "quick"));
-        insta::assert_snapshot!(error(&PROFILES.replacen("blocks = 1", "blocks = \"one\"", 1), "quick"));
+        let cache = |from: &str, to: &str| {
+            let (before, rest) = PROFILES.split_once("cache = {").unwrap();
+            format!("{before}cache = {{{}", rest.replacen(from, to, 1))
+        };
+        insta::assert_snapshot!(error(&cache("warm_up_s = 1.0", "warm_up_s = 0"), "quick"));
+        insta::assert_snapshot!(error(&cache("measured_s", "mesured_s"), "quick"));
+        insta::assert_snapshot!(error(&cache("blocks = 1", "blocks = \"one\""), "quick"));
     }
 }
