@@ -10,7 +10,21 @@ use crate::document::{document, options, templates};
 use crate::pdf;
 
 /// Words that are spelled with digits and are no results.
-const ALLOWED: &[&str] = &["99th percentile", "p50", "p90", "p99"];
+const ALLOWED: &[&str] = &[
+    "99th percentile",
+    "p50",
+    "p90",
+    "p99",
+    // The method's own constants, formulas and sources.
+    "95 % confidence",
+    "95 % interval",
+    "90 % interval",
+    "(1 − ",
+    "percentiles from 90 to 99.9",
+    "MSER-5",
+    "Hesterberg 2015",
+    "Bulej et al. 2020",
+];
 
 fn error(templates: &Templates) -> String {
     let folder = tempfile::tempdir().expect("a temporary folder");
