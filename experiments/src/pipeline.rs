@@ -21,7 +21,7 @@ use chrono::{SecondsFormat, Utc};
 use crate::{
     results::{Environment, Failure, Inputs, ResultsFolder, StepRecord, hash_bytes, hash_paths},
     stack::Ended,
-    steps::{Bench, Blog, COMMON_INPUTS, Kept, Profile, Progress, STEPS, Step, Usage, unknown},
+    steps::{Bench, Blog, Kept, Profile, Progress, STEPS, Step, Usage, inputs_of, unknown},
 };
 
 pub use bench_app::{BenchAppOptions, bench_app};
@@ -270,8 +270,7 @@ impl Run<'_> {
 
 /// The hashes of everything that the step's rows depend on.
 fn inputs(project: &Project, step: &dyn Step) -> Result<Inputs> {
-    let paths: Vec<&str> = COMMON_INPUTS.iter().chain(step.inputs()).copied().collect();
-    hash_paths(&project.root, &paths)
+    hash_paths(&project.root, &inputs_of(step))
 }
 
 fn now() -> String {

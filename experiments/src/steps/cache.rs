@@ -9,14 +9,14 @@ use super::{
     bench::blocks,
     find,
     trial::{
-        self, Arm, Detail, Load, Target,
+        self, Arm, Detail, Load,
         rows::{CounterRow, LatencyRow, ResourceRow, TrialRow},
     },
 };
 use crate::{
     aggregate::Frames,
     figures::{Axis, Bar, BarChart, BarSeries, Orientation, StackedBars},
-    load::spec::{Arrivals, Cookies, Phase},
+    load::spec::Phase,
     results::{
         Row, Table,
         summary::{Cell, SummaryTable},
@@ -57,15 +57,7 @@ impl Step for CacheStep {
     }
 
     fn inputs(&self) -> &'static [&'static str] {
-        &[
-            "app/templates",
-            "experiments/src/load",
-            "experiments/src/probe",
-            "experiments/src/steps/cache.rs",
-            "experiments/src/steps/trial",
-            "experiments/src/steps/trial.rs",
-            "nginx/nginx.conf.template",
-        ]
+        &["experiments/src/steps/cache.rs", "experiments/src/steps/cache"]
     }
 
     fn tables(&self) -> &'static [Table] {
@@ -111,33 +103,22 @@ impl Step for CacheStep {
 
 async fn measure(bench: &mut Bench<'_>) -> Result<()> {
     let cache = bench.profile.cache;
-    let load = Load {
-        phases: vec![
-            Phase {
-                name: "warm_up".to_owned(),
-                duration_s: cache.warm_up_s,
-                rate_per_s: Some(cache.rate_per_s),
-                measured: false,
-            },
-            Phase {
-                name: "steady".to_owned(),
-                duration_s: cache.measured_s,
-                rate_per_s: Some(cache.rate_per_s),
-                measured: true,
-            },
-            Phase { name: "peak".to_owned(), duration_s: cache.peak_s, rate_per_s: None, measured: true },
-        ],
-        mix: trial::mix(bench).await?,
-        users: cache.users.max(cache.peak_users),
-        arrivals: Arrivals::Poisson,
-        cookies: Cookies::None,
-        requests_per_session: None,
-        session_start: None,
-        may_fail: &[],
-        target: Target::Balancer,
-        statements_per_miss: None,
-        freeze: None,
-    };
+    let phases = vec![
+        Phase {
+            name: "warm_up".to_owned(),
+            duration_s: cache.warm_up_s,
+            rate_per_s: Some(cache.rate_per_s),
+            measured: false,
+        },
+        Phase {
+            name: "steady".to_owned(),
+            duration_s: cache.measured_s,
+            rate_per_s: Some(cache.rate_per_s),
+            measured: true,
+        },
+        Phase { name: "peak".to_owned(), duration_s: cache.peak_s, rate_per_s: None, measured: true },
+    ];
+    let load = Load::new(phases, trial::mix(bench).await?, cache.users.max(cache.peak_users));
     let order = blocks(bench.profile.seed, "cache", ARMS.len(), cache.blocks);
     let tried = trial::run_all(bench, &ARMS, &order, &load, Detail::Endpoint, 0.0..1.0).await?;
     trial::write(bench, &tried)?;

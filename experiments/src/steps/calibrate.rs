@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     aggregate::Frames,
-    load::spec::{Arrivals, Cookies, Endpoint, Phase},
+    load::spec::{Arrivals, Endpoint, Phase},
     probe::cores,
     results::{Row, Table, summary::SummaryTable},
     stack::{Balancing, CacheLevels, LocalCache},
@@ -66,16 +66,7 @@ impl Step for CalibrateStep {
     }
 
     fn inputs(&self) -> &'static [&'static str] {
-        &[
-            "app/templates",
-            "experiments/src/load",
-            "experiments/src/probe",
-            "experiments/src/steps/calibrate.rs",
-            "experiments/src/steps/calibrate",
-            "experiments/src/steps/trial",
-            "experiments/src/steps/trial.rs",
-            "nginx/nginx.conf.template",
-        ]
+        &["experiments/src/steps/calibrate.rs", "experiments/src/steps/calibrate"]
     }
 
     fn tables(&self) -> &'static [Table] {
@@ -155,19 +146,8 @@ async fn measure(bench: &mut Bench<'_>) -> Result<()> {
 
 /// The list of posts and nothing else: every request does the same, so that what differs between two trials is noise.
 fn steady(calibrate: &CalibrateParameters) -> Load {
-    Load {
-        phases: phases(calibrate.warm_up_s, "steady", calibrate.measured_s, Some(calibrate.rate_per_s)),
-        mix: vec![list()],
-        users: calibrate.users,
-        arrivals: Arrivals::Poisson,
-        cookies: Cookies::None,
-        requests_per_session: None,
-        session_start: None,
-        may_fail: &[],
-        target: Target::Balancer,
-        statements_per_miss: Some(1),
-        freeze: None,
-    }
+    let phases = phases(calibrate.warm_up_s, "steady", calibrate.measured_s, Some(calibrate.rate_per_s));
+    Load { statements_per_miss: Some(1), ..Load::new(phases, vec![list()], calibrate.users) }
 }
 
 fn phases(warm_up_s: f64, name: &str, duration_s: f64, rate_per_s: Option<f64>) -> Vec<Phase> {

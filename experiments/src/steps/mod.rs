@@ -19,7 +19,7 @@ use anyhow::Result;
 
 use crate::{
     aggregate::Frames,
-    results::{Table, summary::SummaryTable},
+    results::{Row as _, Table, summary::SummaryTable},
 };
 
 pub use bench::{Bench, Kept, blocks};
@@ -47,7 +47,7 @@ pub trait Step: Sync {
     fn title(&self) -> &'static str;
     /// What it asks.
     fn question(&self) -> &'static str;
-    /// Files and folders, relative to the project, on which its rows depend besides [`COMMON_INPUTS`].
+    /// Files and folders of its own, relative to the project, on which its rows depend; [`inputs_of`] adds those that steps share.
     fn inputs(&self) -> &'static [&'static str];
     /// The CSVs it writes.
     fn tables(&self) -> &'static [Table];
@@ -81,7 +81,7 @@ pub const STEPS: &[&dyn Step] =
     &[&calibrate::CalibrateStep, &schema::SchemaStep, &explain::ExplainStep, &cache::CacheStep, &surge::SurgeStep];
 
 /// Inputs that every step shares: the specimen, the gear, and the versions of everything.
-pub const COMMON_INPUTS: &[&str] = &[
+const COMMON_INPUTS: &[&str] = &[
     "Cargo.lock",
     "app/migrations",
     "app/queries",
@@ -90,6 +90,23 @@ pub const COMMON_INPUTS: &[&str] = &[
     "experiments/src/steps/bench.rs",
     "experiments/src/steps/blog.rs",
 ];
+
+/// Inputs that every step with trials shares: what is asked, who asks, and who reads the meters.
+const TRIAL_INPUTS: &[&str] = &[
+    "app/templates",
+    "experiments/src/load",
+    "experiments/src/probe",
+    "experiments/src/steps/trial",
+    "experiments/src/steps/trial.rs",
+    "nginx/nginx.conf.template",
+];
+
+/// Every file and folder, relative to the project, on which the rows of `step` depend.
+pub fn inputs_of(step: &dyn Step) -> Vec<&'static str> {
+    let has_trials = step.tables().iter().any(|table| table.file == trial::rows::TrialRow::TABLE.file);
+    let of_trials = if has_trials { TRIAL_INPUTS } else { &[] };
+    [COMMON_INPUTS, of_trials, step.inputs()].concat()
+}
 
 /// The table `name` among a step's summaries.
 ///
@@ -131,7 +148,7 @@ mod tests {
     #[test]
     fn every_input_exists_and_the_step_itself_is_one() {
         for step in STEPS {
-            for path in COMMON_INPUTS.iter().chain(step.inputs()) {
+            for path in inputs_of(*step) {
                 assert!(project().join(path).exists(), "`{path}` of `{}` does not exist", step.name());
             }
             let own = format!("experiments/src/steps/{}", step.name());

@@ -12,13 +12,13 @@ use super::{
     bench::blocks,
     find,
     trial::{
-        self, Arm, Detail, Load, Target,
+        self, Arm, Detail, Load,
         rows::{LatencyRow, ResourceRow, SecondRow, SessionRow, TrialRow},
     },
 };
 use crate::{
     aggregate::Frames,
-    load::spec::{Arrivals, Cookies, Phase},
+    load::spec::{Cookies, Phase},
     results::{Row, Table, summary::SummaryTable},
     stack::{Balancing, CacheLevels},
 };
@@ -54,16 +54,7 @@ impl Step for SurgeStep {
     }
 
     fn inputs(&self) -> &'static [&'static str] {
-        &[
-            "app/templates",
-            "experiments/src/load",
-            "experiments/src/probe",
-            "experiments/src/steps/surge.rs",
-            "experiments/src/steps/surge",
-            "experiments/src/steps/trial",
-            "experiments/src/steps/trial.rs",
-            "nginx/nginx.conf.template",
-        ]
+        &["experiments/src/steps/surge.rs", "experiments/src/steps/surge"]
     }
 
     fn tables(&self) -> &'static [Table] {
@@ -122,23 +113,18 @@ async fn measure(bench: &mut Bench<'_>) -> Result<()> {
         rate_per_s: Some(rate_per_s),
         measured,
     };
+    let phases = vec![
+        phase("warm_up", surge.warm_up_s, surge.rate_per_s, false),
+        phase("before", surge.baseline_s, surge.rate_per_s, true),
+        phase("surge", surge.surge_s, surge.rate_per_s * surge.surge_factor, true),
+        phase("after", surge.recovery_s, surge.rate_per_s, true),
+    ];
     let load = Load {
-        phases: vec![
-            phase("warm_up", surge.warm_up_s, surge.rate_per_s, false),
-            phase("before", surge.baseline_s, surge.rate_per_s, true),
-            phase("surge", surge.surge_s, surge.rate_per_s * surge.surge_factor, true),
-            phase("after", surge.recovery_s, surge.rate_per_s, true),
-        ],
-        mix: trial::mix(bench).await?,
-        users: surge.users,
-        arrivals: Arrivals::Poisson,
         cookies: Cookies::PerUser,
         requests_per_session: Some(REQUESTS_PER_SESSION),
         session_start: Some(trial::session_start(bench)),
         may_fail: &["surge", "after"],
-        target: Target::Balancer,
-        statements_per_miss: None,
-        freeze: None,
+        ..Load::new(phases, trial::mix(bench).await?, surge.users)
     };
     let order = blocks(bench.profile.seed, "surge", ARMS.len(), surge.blocks);
     let tried = trial::run_all(bench, &ARMS, &order, &load, Detail::Second, 0.0..1.0).await?;

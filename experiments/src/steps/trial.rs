@@ -28,7 +28,7 @@ use crate::{
         run::Runner,
         spec::{Arrivals, Cookies, Endpoint, Method, Phase, SPEC_VERSION, TrialSpec},
     },
-    probe::{app, component::Component, nginx},
+    probe::{app::Metrics, component::Component, nginx},
     stack::supervise,
 };
 pub(super) use freeze::Freeze;
@@ -62,6 +62,25 @@ pub(super) struct Load {
     pub(super) statements_per_miss: Option<u64>,
     /// Whether the servers stand still once in the measured window.
     pub(super) freeze: Option<Freeze>,
+}
+
+impl Load {
+    /// Requests of `mix` through NGINX, from users that keep nothing, by a Poisson process where a phase has a rate.
+    pub(super) fn new(phases: Vec<Phase>, mix: Vec<Endpoint>, users: u32) -> Self {
+        Self {
+            phases,
+            mix,
+            users,
+            arrivals: Arrivals::Poisson,
+            cookies: Cookies::None,
+            requests_per_session: None,
+            session_start: None,
+            may_fail: &[],
+            target: Target::Balancer,
+            statements_per_miss: None,
+            freeze: None,
+        }
+    }
 }
 
 /// Whom the generator asks.
@@ -121,7 +140,7 @@ async fn try_once(bench: &mut Bench<'_>, arm: &Arm, load: &Load, place: Place, d
         return Ok(tried);
     }
     let named = || format!("the arm `{}` failed in block {}", arm.name, place.block);
-    let database = bench.blog.clone_seeded("trial", ::app::db::Indexes::With).await.with_context(named)?;
+    let database = bench.blog.clone_seeded("trial", app::db::Indexes::With).await.with_context(named)?;
     let servers = bench.blog.serve(&database, arm.setup).await.with_context(named)?;
     let mut spec = specify(bench, &servers, load, place);
     let body_digest = digest(&spec).await.with_context(named)?;
@@ -210,8 +229,7 @@ async fn observe(
     let runner = Runner { binary: supervisor.clone(), prefix: supervise::prefix(supervisor), cpu_list: Vec::new() };
     let components = bench.blog.components(servers);
     let pool = bench.blog.pool(database).await?;
-    let metrics =
-        servers.apps.iter().map(|app| Ok((app.name().to_owned(), app::Metrics::new(app.url() + "/metrics")?)));
+    let metrics = servers.apps.iter().map(|app| Ok((app.name().to_owned(), Metrics::new(app.url() + "/metrics")?)));
     let mut readings = Readings::new(Sources {
         components: components.into_iter().map(|(name, pid)| Component::new(name, pid)).collect(),
         pool: pool.clone(),

@@ -105,13 +105,13 @@ fn noise(metrics: &[SameArm]) -> Result<SummaryTable> {
                 Cell::from(metric.name),
                 Cell::from(metric.design),
                 Cell::from(metric.meaning),
-                count(compared.blocks),
-                number(compared.ratio),
-                number(compared.interval.map(|interval| interval.low)),
-                number(compared.interval.map(|interval| interval.high)),
-                number(compared.interval.map(noise_floor)),
-                number(compared.smallest_detectable),
-                number(compared.adjusted_p_value),
+                Cell::from(compared.blocks),
+                Cell::from(compared.ratio),
+                Cell::from(compared.interval.map(|interval| interval.low)),
+                Cell::from(compared.interval.map(|interval| interval.high)),
+                Cell::from(compared.interval.map(noise_floor)),
+                Cell::from(compared.smallest_detectable),
+                Cell::from(compared.adjusted_p_value),
             ]
         }));
     }
@@ -136,7 +136,9 @@ fn pairs(metrics: &[SameArm]) -> Result<SummaryTable> {
     let blocks: std::collections::BTreeSet<i64> = blocks.collect();
     let ratio = |metric: &SameArm, block: i64| metric.pairs.get(&block).map(|(first, second)| second / first);
     let rows = blocks.into_iter().map(|block| {
-        std::iter::once(Cell::Integer(block)).chain(metrics.iter().map(|metric| number(ratio(metric, block)))).collect()
+        std::iter::once(Cell::Integer(block))
+            .chain(metrics.iter().map(|metric| Cell::from(ratio(metric, block))))
+            .collect()
     });
     let columns = vec![
         column("block", "the block"),
@@ -158,7 +160,7 @@ fn shuffles(metrics: &[SameArm]) -> Result<SummaryTable> {
         #[expect(clippy::cast_precision_loss, reason = "some hundred")]
         let share = false_rounds as f64 / rounds as f64;
         let name = design.first().map_or("", |metric| metric.design);
-        let counts = [rounds, verdicts, better + worse, false_rounds].map(count);
+        let counts = [rounds, verdicts, better + worse, false_rounds].map(Cell::from);
         [Cell::Text(slug(name))].into_iter().chain(counts).chain([Cell::from(share)]).collect()
     });
     let columns = vec![
@@ -191,13 +193,13 @@ fn effects(frames: &Frames) -> Result<SummaryTable> {
         vec![
             Cell::from(name),
             Cell::from(metric),
-            count(differences.len()),
-            number(base_us),
-            number(truth_us),
-            number(found),
-            number(interval.map(|interval| interval.low)),
-            number(interval.map(|interval| interval.high)),
-            number(found.zip(truth_us).map(|(found, truth)| found / truth - 1.0)),
+            Cell::from(differences.len()),
+            Cell::from(base_us),
+            Cell::from(truth_us),
+            Cell::from(found),
+            Cell::from(interval.map(|interval| interval.low)),
+            Cell::from(interval.map(|interval| interval.high)),
+            Cell::from(found.zip(truth_us).map(|(found, truth)| found / truth - 1.0)),
             covered.map_or(Cell::Empty, |covered| Cell::from(if covered { "yes" } else { "no" })),
         ]
     });
@@ -295,15 +297,15 @@ impl Frozen {
             let expected_us = self.expected_us(0.99).filter(|_| *arm == "open");
             vec![
                 Cell::from(*arm),
-                count(trials.len()),
-                count(usize::try_from(trials.iter().map(|trial| trial.expected).sum::<u64>()).unwrap_or(usize::MAX)),
-                number(median(&trials.iter().filter_map(|trial| trial.frozen_s).collect::<Vec<_>>())),
-                number(trials.first().map(|trial| trial.duration_s)),
-                number(self.utilisation.get(*arm).and_then(|values| median(values))),
-                number(self.quantile_us(arm, 0.5)),
-                number(p99_us),
-                number(expected_us),
-                number(p99_us.zip(expected_us).map(|(found, expected)| found / expected - 1.0)),
+                Cell::from(trials.len()),
+                Cell::from(trials.iter().map(|trial| trial.expected).sum::<u64>()),
+                Cell::from(median(&trials.iter().filter_map(|trial| trial.frozen_s).collect::<Vec<_>>())),
+                Cell::from(trials.first().map(|trial| trial.duration_s)),
+                Cell::from(self.utilisation.get(*arm).and_then(|values| median(values))),
+                Cell::from(self.quantile_us(arm, 0.5)),
+                Cell::from(p99_us),
+                Cell::from(expected_us),
+                Cell::from(p99_us.zip(expected_us).map(|(found, expected)| found / expected - 1.0)),
             ]
         });
         let columns = vec![
@@ -327,9 +329,9 @@ impl Frozen {
             vec![
                 Cell::Integer(i64::from(permille)),
                 Cell::from(f64::from(permille) / 10.0),
-                number(self.quantile_us("open", quantile)),
-                number(self.expected_us(quantile)),
-                number(self.quantile_us("closed", quantile)),
+                Cell::from(self.quantile_us("open", quantile)),
+                Cell::from(self.expected_us(quantile)),
+                Cell::from(self.quantile_us("closed", quantile)),
             ]
         });
         let columns = vec![
@@ -352,12 +354,12 @@ fn lag(frames: &Frames) -> Result<SummaryTable> {
     let middle = |of: fn(&TrialRow) -> f64| median(&trials.iter().map(of).collect::<Vec<_>>());
     let row = vec![
         Cell::from(super::PACED),
-        count(trials.len()),
-        number(trials.first().and_then(|trial| trial.offered_per_s)),
-        number(middle(|trial| trial.achieved_per_s)),
-        number(middle(|trial| trial.generator_cpu_share)),
-        number(largest(|trial| trial.generator_lag_p50_us)),
-        number(largest(|trial| trial.generator_lag_p99_us)),
+        Cell::from(trials.len()),
+        Cell::from(trials.first().and_then(|trial| trial.offered_per_s)),
+        Cell::from(middle(|trial| trial.achieved_per_s)),
+        Cell::from(middle(|trial| trial.generator_cpu_share)),
+        Cell::from(largest(|trial| trial.generator_lag_p50_us)),
+        Cell::from(largest(|trial| trial.generator_lag_p99_us)),
     ];
     let columns = vec![
         column("trials", "the trials"),
@@ -377,10 +379,10 @@ fn cores(frames: &Frames) -> Result<SummaryTable> {
     let shares: Vec<f64> = frames.rows::<CoresRow>()?.iter().map(share).collect();
     let row = vec![
         Cell::from("all"),
-        count(shares.len()),
-        number(median(&shares)),
-        number(shares.iter().copied().reduce(f64::min)),
-        number(shares.iter().copied().reduce(f64::max)),
+        Cell::from(shares.len()),
+        Cell::from(median(&shares)),
+        Cell::from(shares.iter().copied().reduce(f64::min)),
+        Cell::from(shares.iter().copied().reduce(f64::max)),
     ];
     let columns = vec![
         column("cores", "all comparisons"),
@@ -390,12 +392,4 @@ fn cores(frames: &Frames) -> Result<SummaryTable> {
         column("high_share", "the most"),
     ];
     to_rows(STEP, "cores", columns, vec![row])
-}
-
-fn number(value: Option<f64>) -> Cell {
-    value.filter(|value| value.is_finite()).map_or(Cell::Empty, Cell::from)
-}
-
-fn count(value: usize) -> Cell {
-    Cell::Integer(i64::try_from(value).unwrap_or(i64::MAX))
 }

@@ -100,19 +100,19 @@ fn queries(frames: &Frames, arms: &SummaryTable) -> Result<SummaryTable> {
             side(1, "rows"),
             side(0, "execution_us"),
             side(1, "execution_us"),
-            number(time.ratio),
-            number(time.interval.map(|interval| interval.low)),
-            number(time.interval.map(|interval| interval.high)),
+            Cell::from(time.ratio),
+            Cell::from(time.interval.map(|interval| interval.low)),
+            Cell::from(time.interval.map(|interval| interval.high)),
             Cell::from(time.verdict.word()),
             side(0, "touched_blocks"),
             side(1, "touched_blocks"),
-            number(buffers.ratio),
+            Cell::from(buffers.ratio),
             Cell::Text(secondary_indexes(&nodes, case)),
             side(0, "q_error_ratio"),
             side(1, "q_error_ratio"),
             side(0, "nodes"),
             side(1, "nodes"),
-            count(time.blocks),
+            Cell::from(time.blocks),
         ]);
     }
     let columns = [
@@ -183,7 +183,7 @@ fn parameters(frames: &Frames) -> Result<SummaryTable> {
     values.sort_by(|(left, _), (right, _)| left.parameter.cmp(&right.parameter));
     let table = (1..).zip(values).map(|(number, (row, cases))| {
         let key = Cell::Text(format!("value_{number}"));
-        vec![key, Cell::Text(row.parameter), Cell::Text(row.value), Cell::Text(row.reason), count(cases.len())]
+        vec![key, Cell::Text(row.parameter), Cell::Text(row.value), Cell::Text(row.reason), Cell::from(cases.len())]
     });
     let columns = [
         ("key", "number of the value"),
@@ -204,7 +204,7 @@ fn overview(
 ) -> Result<SummaryTable> {
     let text = |key: &str, column: &str| queries.cell(key, column).and_then(Cell::text).unwrap_or_default().to_owned();
     let cases: Vec<String> = queries.keys().collect();
-    let with_verdict = |word: &str| count(cases.iter().filter(|case| text(case, "verdict") == word).count());
+    let with_verdict = |word: &str| Cell::from(cases.iter().filter(|case| text(case, "verdict") == word).count());
     let unhelped = cases.iter().filter(|case| text(case, "indexes") == NO_INDEX).count();
     let extreme = |column: &str, sign: f64| {
         queries.numbers(column).into_iter().max_by(|left, right| (sign * left.1).total_cmp(&(sign * right.1)))
@@ -220,14 +220,14 @@ fn overview(
     };
     let row = vec![
         Cell::from("all"),
-        count(frames.rows::<QueryRow>()?.len()),
-        count(cases.len()),
-        whole(u64::from(repeats)),
+        Cell::from(frames.rows::<QueryRow>()?.len()),
+        Cell::from(cases.len()),
+        Cell::from(u64::from(repeats)),
         with_verdict("better"),
         with_verdict("worse"),
         with_verdict("equivalent"),
         with_verdict("inconclusive"),
-        count(unhelped),
+        Cell::from(unhelped),
         name(&best),
         fact(&best, "touched_without_blocks"),
         fact(&best, "touched_with_blocks"),
@@ -265,16 +265,4 @@ fn overview(
 
 fn header(columns: &[(&str, &str)]) -> Vec<SummaryColumn> {
     columns.iter().map(|(name, meaning)| column(name, meaning)).collect()
-}
-
-fn number(value: Option<f64>) -> Cell {
-    value.map_or(Cell::Empty, Cell::from)
-}
-
-fn count(value: usize) -> Cell {
-    whole(value as u64)
-}
-
-fn whole(value: u64) -> Cell {
-    Cell::Integer(i64::try_from(value).unwrap_or(i64::MAX))
 }

@@ -175,25 +175,24 @@ fn price(key: &str, table: &str, without: &Trials<'_>, with: &Trials<'_>, smalle
     };
     let per_row = |trials: &Trials<'_>, of: &dyn Fn(&PriceRow) -> f64| {
         let values: Vec<f64> = trials.values().map(|row| of(row) / count(row.batch_rows)).collect();
-        median(&values).map_or(Cell::Empty, Cell::from)
+        Cell::from(median(&values))
     };
     let time = |row: &PriceRow| count(row.execution_us);
     let wal = |row: &PriceRow| count(row.wal_bytes);
     let compared = compare(&ratios(&time), Direction::LowerIsBetter, smallest_effect, SEED);
-    let number = |value: Option<f64>| value.map_or(Cell::Empty, Cell::from);
     vec![
         Cell::from(key),
         Cell::from(table),
-        Cell::Integer(i64::try_from(compared.blocks).unwrap_or(i64::MAX)),
+        Cell::from(compared.blocks),
         per_row(without, &time),
         per_row(with, &time),
-        number(compared.ratio),
-        number(compared.interval.map(|interval| interval.low)),
-        number(compared.interval.map(|interval| interval.high)),
+        Cell::from(compared.ratio),
+        Cell::from(compared.interval.map(|interval| interval.low)),
+        Cell::from(compared.interval.map(|interval| interval.high)),
         Cell::from(compared.verdict.word()),
         per_row(without, &wal),
         per_row(with, &wal),
-        number(median(&ratios(&wal))),
+        Cell::from(median(&ratios(&wal))),
     ]
 }
 

@@ -16,13 +16,13 @@ pub(super) fn latency(seconds: &SummaryTable, load: &SummaryTable, arms: &[&str]
     .svg()
 }
 
-/// Answers of each second.
+/// Answers of each second, refusals among them.
 pub(super) fn throughput(seconds: &SummaryTable, load: &SummaryTable, arms: &[&str]) -> String {
     LineChart {
         lines: lines(seconds, load, arms, "completed_per_s", 1.0),
         spans: spans(load),
         x_axis: Axis::linear("second of the measured window"),
-        y_axis: Axis::linear("expected answers per second"),
+        y_axis: Axis::linear("answers of any kind per second"),
     }
     .svg()
 }

@@ -33,8 +33,7 @@ pub(super) fn table(
 ) -> Result<SummaryTable> {
     let number = |table: &SummaryTable, key: &str, column: &str| table.cell(key, column).and_then(Cell::number);
     let end_s = number(load, "surge", "end_s").unwrap_or(f64::INFINITY);
-    let cell = |value: Option<f64>| value.filter(|value| value.is_finite()).map_or(Cell::Empty, Cell::from);
-    let drains = drains(frames, end_s)?;
+    let trials = trials(frames)?;
     let mut rows = Vec::new();
     for arm in arms {
         let before_us = number(phases, &format!("{arm}_before"), "p90_us");
@@ -45,16 +44,19 @@ pub(super) fn table(
             .filter(|(second, _)| *second >= end_s)
             .collect();
         let recovered_s = before_us.and_then(|before_us| recovered(&after, before_us)).map(|second| second - end_s);
-        let drain_s = drains.get(*arm).and_then(|drains| median(drains));
-        let goodput = goodput(frames, arm)?;
+        let of_arm: Vec<&Trial> = trials.iter().filter(|((name, _), _)| name == arm).map(|(_, trial)| trial).collect();
+        // A queue that is not drained within the window pulls the median up, not down.
+        let drained = |trial: &&Trial| trial.drained(end_s).map_or(f64::INFINITY, |second| second - end_s);
+        let drain_s = median(&of_arm.iter().map(drained).collect::<Vec<_>>());
+        let goodput = median(&of_arm.iter().filter_map(|trial| trial.goodput()).collect::<Vec<_>>());
         let same = goodput.map(|ratio| (ratio - 1.0).abs() <= SAME_GOODPUT);
         rows.push(vec![
             Cell::from(*arm),
-            cell(before_us),
-            cell(recovered_s),
-            cell(drain_s),
-            cell(shed_share(frames, arm)?),
-            cell(goodput),
+            Cell::from(before_us),
+            Cell::from(recovered_s),
+            Cell::from(drain_s),
+            Cell::from(shed_share(frames, arm)?),
+            Cell::from(goodput),
             same.map_or(Cell::Empty, |same| Cell::from(if same { "no" } else { "yes" })),
         ]);
     }
@@ -85,45 +87,34 @@ fn recovered(after: &[(f64, f64)], before_us: f64) -> Option<f64> {
     after.windows(2).find(|pair| calm(pair[0].1) && calm(pair[1].1)).map(|pair| pair[0].0)
 }
 
-/// One trial: what was due in each phase, and what was complete in each second.
+/// One trial: what was due in each phase, what of it was kept, and what was complete in each second.
 #[derive(Default)]
 struct Trial {
     due_until_end: u64,
     after: Option<(f64, u64)>,
     completed: BTreeMap<i32, u64>,
+    /// By phase, the share of what was due that was answered by its end.
+    kept: BTreeMap<String, f64>,
 }
 
 /// The trials that may be used, by arm and block.
 fn trials(frames: &Frames) -> Result<BTreeMap<(String, u32), Trial>> {
+    let valid = metrics::valid(frames)?;
     let mut trials: BTreeMap<(String, u32), Trial> = BTreeMap::new();
-    let mut valid = std::collections::BTreeSet::new();
-    for row in frames.rows::<TrialRow>()? {
-        if row.error.is_some() {
-            continue;
-        }
-        valid.insert((row.arm.clone(), row.block, row.attempt));
+    for row in frames.rows::<TrialRow>()?.into_iter().filter(|row| valid.holds(row.block, &row.arm, row.attempt)) {
         let trial = trials.entry((row.arm, row.block)).or_default();
+        #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+        trial.kept.insert(row.phase.clone(), row.achieved_per_s * row.duration_s / row.offered.max(1) as f64);
         if row.phase == "after" {
             trial.after = Some((row.duration_s, row.offered));
         } else {
             trial.due_until_end += row.offered;
         }
     }
-    for row in frames.rows::<SecondRow>()? {
-        if valid.contains(&(row.arm.clone(), row.block, row.attempt)) {
-            trials.entry((row.arm, row.block)).or_default().completed.insert(row.second, row.completed);
-        }
+    for row in frames.rows::<SecondRow>()?.into_iter().filter(|row| valid.holds(row.block, &row.arm, row.attempt)) {
+        trials.entry((row.arm, row.block)).or_default().completed.insert(row.second, row.completed);
     }
     Ok(trials)
-}
-
-fn drains(frames: &Frames, end_s: f64) -> Result<BTreeMap<String, Vec<f64>>> {
-    let mut drains: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-    for ((arm, _), trial) in trials(frames)? {
-        let drain_s = trial.drained(end_s).map_or(f64::INFINITY, |second| second - end_s);
-        drains.entry(arm).or_default().push(drain_s);
-    }
-    Ok(drains)
 }
 
 impl Trial {
@@ -145,6 +136,11 @@ impl Trial {
         }
         None
     }
+
+    /// What was kept after the surge, against what was kept before it.
+    fn goodput(&self) -> Option<f64> {
+        Some(self.kept.get("after")? / self.kept.get("before")?)
+    }
 }
 
 fn shed_share(frames: &Frames, arm: &str) -> Result<Option<f64>> {
@@ -159,22 +155,6 @@ fn shed_share(frames: &Frames, arm: &str) -> Result<Option<f64>> {
     };
     let (all, shed) = (sum("all")?, sum("shed")?);
     Ok((all > 0.0).then(|| shed / all))
-}
-
-/// What was answered by the end of its phase, as a share of what was due: after the surge against before it.
-fn goodput(frames: &Frames, arm: &str) -> Result<Option<f64>> {
-    let rows = frames.rows::<TrialRow>()?;
-    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-    let kept = |row: &TrialRow| row.achieved_per_s * row.duration_s / (row.offered.max(1) as f64);
-    let of = |phase: &str, like: &TrialRow| {
-        let same = |row: &&TrialRow| {
-            (row.block, row.attempt, row.arm.as_str(), row.phase.as_str()) == (like.block, like.attempt, arm, phase)
-        };
-        rows.iter().find(same).map(kept)
-    };
-    let befores = rows.iter().filter(|row| row.arm == arm && row.phase == "before" && row.error.is_none());
-    let ratios: Vec<f64> = befores.filter_map(|row| Some(of("after", row)? / kept(row))).collect();
-    Ok(median(&ratios))
 }
 
 #[cfg(test)]
@@ -193,7 +173,7 @@ mod tests {
         // 100 a second for two seconds, 500 a second for two, then 100 again; 200 a second are answered at most.
         let completed = [100, 100, 200, 200, 200, 200, 200, 200, 200, 200, 200, 100];
         let completed = (0..).zip(completed).collect();
-        let trial = Trial { due_until_end: 1_200, after: Some((8.0, 800)), completed };
+        let trial = Trial { due_until_end: 1_200, after: Some((8.0, 800)), completed, ..Trial::default() };
         // 600 wait at the end of the surge, and 100 fewer after each second.
         assert_eq!(trial.drained(4.0), Some(9.0));
         let never = Trial { due_until_end: 5_000, ..trial };

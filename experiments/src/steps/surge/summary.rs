@@ -41,12 +41,7 @@ fn load(frames: &Frames) -> Result<SummaryTable> {
     for phase in PHASES {
         let Some(trial) = trials.iter().find(|trial| trial.phase == phase) else { continue };
         let end_s = start_s + trial.duration_s;
-        rows.push(vec![
-            Cell::from(phase),
-            trial.offered_per_s.map_or(Cell::Empty, Cell::from),
-            Cell::from(start_s),
-            Cell::from(end_s),
-        ]);
+        rows.push(vec![Cell::from(phase), Cell::from(trial.offered_per_s), Cell::from(start_s), Cell::from(end_s)]);
         start_s = end_s;
     }
     let columns = vec![
@@ -205,7 +200,7 @@ fn seconds(frames: &Frames) -> Result<SummaryTable> {
         ("key", "arm and second"),
         ("arm", "the balancing"),
         ("second", "second of the measured window, from 0"),
-        ("completed_per_s", "expected answers that were complete in it, median over blocks"),
+        ("completed_per_s", "requests that came to an end in it, by whatever answer, median over blocks"),
         ("p50_us", "median load time of the requests that were due in it"),
         ("p90_us", "90th percentile of it"),
     ];

@@ -38,6 +38,13 @@ pub(in crate::steps) fn valid(frames: &Frames) -> Result<Valid> {
     Ok(Valid { invalid: invalid.collect() })
 }
 
+impl Valid {
+    /// Whether the trial may be used: none of its phases has an error.
+    pub(in crate::steps) fn holds(&self, block: u32, arm: &str, attempt: u32) -> bool {
+        !self.invalid.contains(&(block, arm.to_owned(), attempt))
+    }
+}
+
 /// Keeps the rows of valid trials. Few are invalid, so filtering them out is cheaper than a join.
 pub(in crate::steps) fn of_valid(rows: LazyFrame, valid: &Valid) -> LazyFrame {
     valid.invalid.iter().fold(rows, |rows, (block, arm, attempt)| {
@@ -111,7 +118,7 @@ pub(in crate::steps) fn per_trial(frame: &DataFrame, value: &str) -> Result<PerT
 /// The median over blocks of one arm.
 pub(in crate::steps) fn of_arm(values: &PerTrial, arm: &str) -> Cell {
     let values: Vec<f64> = values.iter().filter(|((name, _), _)| name == arm).map(|(_, value)| *value).collect();
-    median(&values).map_or(Cell::Empty, Cell::from)
+    Cell::from(median(&values))
 }
 
 /// Every arm against `baseline`, by every metric: the ratios are taken within blocks. All of them are one family, since
@@ -124,7 +131,6 @@ pub(in crate::steps) fn comparison(
     metrics: &[Metric],
     smallest_effect: f64,
 ) -> Result<SummaryTable> {
-    let number = |value: Option<f64>| value.map_or(Cell::Empty, Cell::from);
     let mut rows = Vec::new();
     // An arm is a question of its own, so the metrics of one arm are the family that is corrected for.
     for arm in arms.iter().filter(|arm| **arm != baseline) {
@@ -139,12 +145,12 @@ pub(in crate::steps) fn comparison(
                 Cell::Text(format!("{arm}_{}", metric.name)),
                 Cell::from(*arm),
                 Cell::from(metric.meaning),
-                Cell::Integer(i64::try_from(compared.blocks).unwrap_or(i64::MAX)),
-                number(compared.ratio),
-                number(compared.interval.map(|interval| interval.low)),
-                number(compared.interval.map(|interval| interval.high)),
-                number(compared.adjusted_p_value),
-                number(compared.smallest_detectable),
+                Cell::from(compared.blocks),
+                Cell::from(compared.ratio),
+                Cell::from(compared.interval.map(|interval| interval.low)),
+                Cell::from(compared.interval.map(|interval| interval.high)),
+                Cell::from(compared.adjusted_p_value),
+                Cell::from(compared.smallest_detectable),
                 Cell::from(compared.verdict.word()),
             ]
         }));

@@ -82,15 +82,12 @@ impl Readings {
     /// Before the first request.
     pub(super) async fn begin(&mut self) -> Result<()> {
         self.whole.0 = Some(self.read(false).await?);
-        self.between = 0;
         Ok(())
     }
 
     /// After the last answer.
     pub(super) async fn end(&mut self) -> Result<()> {
         self.whole.1 = Some(self.read(false).await?);
-        // This reading itself is not in between.
-        self.between -= 1;
         Ok(())
     }
 
@@ -123,6 +120,7 @@ impl Readings {
         let now = Instant::now();
         if let Some((name, start)) = self.open.take() {
             let end = self.read(true).await?;
+            self.between += 1;
             self.done.push((name, start, end));
         }
         let Some(name) = phase else {
@@ -133,6 +131,7 @@ impl Readings {
             self.sampler = Some(Sampler::start(source::open()?, self.sources.components.clone(), now)?);
         }
         let start = self.read(false).await?;
+        self.between += 1;
         self.open = Some((name, start));
         Ok(())
     }
@@ -151,7 +150,6 @@ impl Readings {
         for (name, metrics) in &self.sources.apps {
             apps.push((name.clone(), metrics.read().await?));
         }
-        self.between += 1;
         let backends_us = self.backends_us().await?;
         Ok(Edge { snapshot, postgres, redis, nginx, apps, backends_us })
     }

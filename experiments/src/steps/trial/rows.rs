@@ -142,7 +142,7 @@ row! {
 }
 
 row! {
-    /// Answers of one second of a trial.
+    /// One second of a trial.
     pub struct SecondRow in "seconds.csv" {
         /// The block.
         block: u32,
@@ -152,7 +152,7 @@ row! {
         attempt: u32,
         /// Second of the measured window, from 0.
         second: i32,
-        /// Expected answers that were complete in it.
+        /// Requests that came to an end in it, by whatever answer or by none: who is turned away does not wait any longer either.
         completed: u64,
     }
 }

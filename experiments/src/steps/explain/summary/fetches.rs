@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use polars::prelude::{DataType, Expr, col, lit};
 
-use super::{header, number, paired, whole};
+use super::{header, paired};
 use crate::{
     aggregate::{Frames, to_rows, to_summary},
     results::summary::{Cell, SummaryTable},
@@ -71,26 +71,26 @@ pub(super) fn of_a_page(frames: &Frames, arms: &SummaryTable) -> Result<SummaryT
         };
         table.push(vec![
             Cell::from(shape),
-            whole(row.statements),
-            whole(row.posts),
-            whole(row.comments),
-            whole(row.rows),
-            whole(row.row_bytes),
+            Cell::from(row.statements),
+            Cell::from(row.posts),
+            Cell::from(row.comments),
+            Cell::from(row.rows),
+            Cell::from(row.row_bytes),
             side(0, "fetch_us"),
             side(1, "fetch_us"),
-            number(interval.map(|interval| interval.low)),
-            number(interval.map(|interval| interval.high)),
+            Cell::from(interval.map(|interval| interval.low)),
+            Cell::from(interval.map(|interval| interval.high)),
             side(1, "execution_us"),
             side(1, "planning_us"),
             side(0, "touched_blocks"),
             side(1, "touched_blocks"),
-            number(indexes.ratio),
+            Cell::from(indexes.ratio),
             Cell::from(indexes.verdict.word()),
-            number(two_queries.ratio),
-            number(two_queries.interval.map(|interval| interval.low)),
-            number(two_queries.interval.map(|interval| interval.high)),
+            Cell::from(two_queries.ratio),
+            Cell::from(two_queries.interval.map(|interval| interval.low)),
+            Cell::from(two_queries.interval.map(|interval| interval.high)),
             Cell::from(two_queries.verdict.word()),
-            number(lateral.ratio),
+            Cell::from(lateral.ratio),
         ]);
     }
     let columns = [
