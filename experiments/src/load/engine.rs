@@ -17,7 +17,7 @@ use super::pace::Pace;
 use super::recorder::FailureKind;
 use super::request::Mix;
 use super::schedule;
-use super::spec::{Cookies, Endpoint, TrialSpec};
+use super::spec::{Cookies, Endpoint, Target, TrialSpec};
 use super::worker::{self, Report};
 
 /// Time between the start of the clock and the first request, for the threads to fall asleep.
@@ -37,10 +37,10 @@ pub struct Shared {
     pub mix: Mix,
     /// The endpoints of the mix, then the start of a session.
     pub endpoints: Vec<Endpoint>,
-    /// The headers of each, ready to send.
-    pub headers: Vec<HeaderMap>,
-    /// Address, without a slash at its end.
-    pub base_url: String,
+    /// Whom to ask, by the place of the phase.
+    pub sites: Vec<Arc<Site>>,
+    /// The number that the draws of each phase come from.
+    pub draws: Vec<u64>,
     /// The client: one pool of connections for all users.
     pub client: reqwest::Client,
     /// Whether users keep cookies.
@@ -57,6 +57,23 @@ pub struct Shared {
     idle_count: AtomicU64,
 }
 
+/// A target, ready to be asked.
+pub struct Site {
+    /// Address, without a slash at its end.
+    pub base_url: String,
+    /// The headers of each endpoint.
+    pub headers: Vec<HeaderMap>,
+}
+
+impl Site {
+    fn new(target: &Target, endpoints: &[Endpoint]) -> Result<Self> {
+        Ok(Self {
+            base_url: target.base_url.trim_end_matches('/').to_owned(),
+            headers: endpoints.iter().map(|endpoint| headers(target, endpoint)).collect::<Result<_>>()?,
+        })
+    }
+}
+
 impl Shared {
     /// Prepares a trial, and gives the end where its users' reports come out.
     ///
@@ -64,12 +81,15 @@ impl Shared {
     /// When the HTTP client cannot be made.
     pub fn new(spec: &TrialSpec) -> Result<(Arc<Self>, Receiver<Report>)> {
         let (reports, received) = mpsc::channel();
+        let endpoints: Vec<Endpoint> = spec.mix.iter().chain(&spec.session_start).cloned().collect();
+        let sites = spec.targets.iter().map(|target| Ok(Arc::new(Site::new(target, &endpoints)?)));
+        let sites: Vec<Arc<Site>> = sites.collect::<Result<_>>()?;
         let shared = Self {
             pace: Pace::new(schedule::plan(spec), spec.worker),
             mix: Mix::new(spec),
-            endpoints: spec.mix.iter().chain(&spec.session_start).cloned().collect(),
-            headers: spec.mix.iter().chain(&spec.session_start).map(headers).collect::<Result<_>>()?,
-            base_url: spec.base_url.trim_end_matches('/').to_owned(),
+            endpoints,
+            sites: spec.phases.iter().map(|phase| Arc::clone(&sites[phase.target])).collect(),
+            draws: (0..spec.phases.len()).map(|phase| spec.draws(phase)).collect(),
             client: client(spec)?,
             cookies: spec.cookies,
             requests_per_session: spec.requests_per_session,
@@ -139,8 +159,13 @@ impl Shared {
         }
         bail!(
             "nothing answered at `{}` within {within:.1?}: {failed_count} requests failed; is the server running?",
-            self.base_url
+            self.first_url()
         )
+    }
+
+    /// The address that is asked first, for messages.
+    fn first_url(&self) -> &str {
+        self.sites.first().map_or("", |site| &site.base_url)
     }
 }
 
@@ -188,7 +213,7 @@ async fn watch(shared: &Shared) -> anyhow::Error {
     {
         return anyhow!(
             "`{}` accepted requests but answered none within {SILENCE_LIMIT:.0?}; does the server hang?",
-            shared.base_url
+            shared.first_url()
         );
     }
     std::future::pending().await
@@ -223,7 +248,8 @@ fn attack(spec: &TrialSpec, shared: Arc<Shared>) -> Result<GooseAttack> {
 
 fn configuration(spec: &TrialSpec) -> GooseConfiguration {
     let mut configuration = GooseConfiguration::default();
-    configuration.host = Some(spec.base_url.clone());
+    // Every request carries its whole address; goose only wants to have one.
+    configuration.host = spec.targets.first().map(|target| target.base_url.clone());
     configuration.users = Some(spec.users as usize);
     // All users within a tenth of a second; the default is one a second.
     configuration.increase_rate = Some((spec.users * 10).to_string());
@@ -240,10 +266,11 @@ fn configuration(spec: &TrialSpec) -> GooseConfiguration {
     configuration
 }
 
-fn headers(endpoint: &Endpoint) -> Result<HeaderMap> {
+fn headers(target: &Target, endpoint: &Endpoint) -> Result<HeaderMap> {
     let headers = endpoint
         .headers
         .iter()
+        .chain(target.headers.get(&endpoint.name).into_iter().flatten())
         .map(|(name, value)| Ok((HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_str(value)?)));
     headers.collect::<Result<_>>().with_context(|| format!("the headers of `{}` cannot be sent", endpoint.name))
 }

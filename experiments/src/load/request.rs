@@ -49,27 +49,27 @@ impl Mix {
         }
     }
 
-    /// The request of one ticket. `phase` is the phase's place in the trial, `ticket` the ticket's number within it.
+    /// The request of one ticket. `draws` is the number of its phase's draws, `ticket` its own within the phase.
     #[must_use]
-    pub fn draw(&self, phase: usize, ticket: u64) -> PlannedRequest {
+    pub fn draw(&self, draws: u64, ticket: u64) -> PlannedRequest {
         let mut random = self.random.clone();
         // One stream for each ticket: no draw depends on how many draws came before it.
-        random.set_stream((phase as u64) << 44 | ticket);
+        random.set_stream(draws << 44 | ticket);
         let weights: u64 = *self.weight_ends.last().unwrap_or(&1);
         let at = random.random_range(0..weights);
         let index = self.weight_ends.partition_point(|&end| end <= at);
-        self.plan(index, (phase, ticket), &mut random)
+        self.plan(index, (draws, ticket), &mut random)
     }
 
     /// The request with which a session begins before that of the ticket; `None` when sessions have no start of their own.
     #[must_use]
-    pub fn draw_session_start(&self, phase: usize, ticket: u64) -> Option<PlannedRequest> {
+    pub fn draw_session_start(&self, draws: u64, ticket: u64) -> Option<PlannedRequest> {
         let mut random = self.random.clone();
-        random.set_stream(SESSION_START | (phase as u64) << 44 | ticket);
-        (self.endpoints.len() > self.mix_count).then(|| self.plan(self.mix_count, (phase, ticket), &mut random))
+        random.set_stream(SESSION_START | draws << 44 | ticket);
+        (self.endpoints.len() > self.mix_count).then(|| self.plan(self.mix_count, (draws, ticket), &mut random))
     }
 
-    fn plan(&self, index: usize, (phase, ticket): (usize, u64), random: &mut ChaCha8Rng) -> PlannedRequest {
+    fn plan(&self, index: usize, (draws, ticket): (u64, u64), random: &mut ChaCha8Rng) -> PlannedRequest {
         let endpoint = &self.endpoints[index];
         let id = endpoint.ids.as_ref().map(|ids| self.draw_id(index, ids, random));
         let fill = |text: &str, encode: bool| {
@@ -77,7 +77,7 @@ impl Mix {
             if let Some(id) = &id {
                 text = text.replace("{id}", &if encode { percent_encode(id) } else { id.clone() });
             }
-            if text.contains("{n}") { text.replace("{n}", &format!("{phase}-{ticket}")) } else { text }
+            if text.contains("{n}") { text.replace("{n}", &format!("{draws}-{ticket}")) } else { text }
         };
         let fields = endpoint
             .form

@@ -1,7 +1,7 @@
 //! The result of one trial: a versioned JSON file, complete or absent. It keeps histograms and never percentiles, because only
 //! histograms can be merged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 use std::io::Write;
 use std::path::Path;
 
@@ -9,10 +9,10 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::recorder::{CacheStatus, FailureKind, SparseHistogram, Tenth};
-use super::spec::TrialSpec;
+use super::spec::{Phase, TrialSpec};
 
 /// The only version of the format that this program reads and writes.
-pub const RESULT_VERSION: u32 = 2;
+pub const RESULT_VERSION: u32 = 3;
 
 /// A generator that is later than this measures itself.
 const LARGEST_LAG_P99_US: u64 = 2_000;
@@ -201,6 +201,42 @@ impl TrialResult {
         read().with_context(|| format!("could not read the trial's result `{}`", path.display()))
     }
 
+    /// What a trial with the kept phases alone would have seen; those that get the same name become one. Tenths are of the trial as a
+    /// whole and do not survive, nor do its warnings.
+    #[must_use]
+    pub fn part(&self, name_of: impl Fn(&str) -> Option<String>) -> Self {
+        let mut phases: Vec<PhaseResult> = Vec::new();
+        let mut planned: Vec<Phase> = Vec::new();
+        for (phase, plan) in self.phases.iter().zip(&self.spec.phases) {
+            let Some(name) = name_of(&phase.name) else { continue };
+            match phases.iter().position(|earlier| earlier.name == name) {
+                Some(place) => {
+                    phases[place].append(phase);
+                    planned[place].duration_s += plan.duration_s;
+                }
+                None => {
+                    phases.push(PhaseResult { name: name.clone(), ..phase.clone() });
+                    planned.push(Phase { name, ..plan.clone() });
+                }
+            }
+        }
+        let window_s: f64 = phases.iter().filter(|phase| phase.measured).map(|phase| phase.duration_s).sum();
+        Self {
+            spec: TrialSpec { phases: planned, ..self.spec.clone() },
+            window_us: (window_s * 1e6).round() as u64,
+            phases,
+            cells: merged_cells(&self.cells, &name_of),
+            tenths: BTreeMap::new(),
+            sessions: self
+                .sessions
+                .iter()
+                .filter_map(|session| Some(SessionResult { phase: name_of(&session.phase)?, ..session.clone() }))
+                .collect(),
+            warnings: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     /// The cells of the measured phases, without the starts of sessions.
     pub fn measured_cells(&self) -> impl Iterator<Item = &ResultCell> {
         let measured = |name: &str| self.phases.iter().any(|phase| phase.measured && phase.name == name);
@@ -224,6 +260,53 @@ impl TrialResult {
         }
         merged
     }
+}
+
+impl PhaseResult {
+    /// Adds a later phase of the same kind.
+    fn append(&mut self, later: &Self) {
+        let duration_s = self.duration_s + later.duration_s;
+        let mean = |ours: f64, theirs: f64| (ours * self.duration_s + theirs * later.duration_s) / duration_s;
+        self.offered_per_s = mean(self.offered_per_s, later.offered_per_s);
+        self.achieved_per_s = mean(self.achieved_per_s, later.achieved_per_s);
+        self.duration_s = duration_s;
+        self.offered_count += later.offered_count;
+        self.sent_count += later.sent_count;
+        self.answered_count += later.answered_count;
+        self.expected_count += later.expected_count;
+        self.unexpected_count += later.unexpected_count;
+        self.failed_count += later.failed_count;
+        self.unsent_count += later.unsent_count;
+        self.session_start_count += later.session_start_count;
+        self.session_start_unexpected_count += later.session_start_unexpected_count;
+        self.body_bytes += later.body_bytes;
+        self.completed.extend(&later.completed);
+    }
+}
+
+/// The cells of the kept phases under their new names; those that agree in all but their second become one.
+fn merged_cells(cells: &[ResultCell], name_of: impl Fn(&str) -> Option<String>) -> Vec<ResultCell> {
+    type Key = (String, String, String, CacheStatus, u16, Option<FailureKind>);
+    let mut merged: BTreeMap<Key, ResultCell> = BTreeMap::new();
+    for cell in cells {
+        let Some(phase) = name_of(&cell.phase) else { continue };
+        let key = (phase.clone(), cell.endpoint.clone(), cell.served_by.clone(), cell.cache, cell.status, cell.error);
+        match merged.entry(key) {
+            Entry::Vacant(place) => {
+                place.insert(ResultCell { phase, ..cell.clone() });
+            }
+            Entry::Occupied(mut place) => {
+                let sum = place.get_mut();
+                sum.count += cell.count;
+                sum.unexpected_count += cell.unexpected_count;
+                sum.body_bytes += cell.body_bytes;
+                sum.latency_us.merge(&cell.latency_us);
+                sum.service_us.merge(&cell.service_us);
+                sum.lag_us.merge(&cell.lag_us);
+            }
+        }
+    }
+    merged.into_values().collect()
 }
 
 /// What a reader of the result should doubt.

@@ -66,7 +66,7 @@ impl Runner {
             child.kill().await.context("could not end a trial that took too long")?;
             bail!(
                 "the trial did not end within {limit:.0?} and was stopped; does the server at `{}` hang?",
-                spec.base_url
+                spec.targets.iter().map(|target| target.base_url.as_str()).collect::<Vec<_>>().join("`, `")
             );
         };
         let (status, said) = ended?;

@@ -32,21 +32,22 @@ pub fn plan(spec: &TrialSpec) -> Vec<PlannedPhase> {
     let mut start_us = 0;
     let mut planned = Vec::with_capacity(spec.phases.len());
     for (index, phase) in spec.phases.iter().enumerate() {
+        start_us += (phase.pause_s * 1e6).round() as u64;
         let end_us = start_us + duration_us(phase);
-        let tickets = tickets(phase, index, spec.arrivals, spec.seed).map(|all| part(&all, spec.worker));
+        let tickets = tickets(phase, spec.draws(index), spec.arrivals, spec.seed).map(|all| part(&all, spec.worker));
         planned.push(PlannedPhase { start_us, end_us, tickets });
         start_us = end_us;
     }
     planned
 }
 
-/// All tickets of one phase, or `None` in a closed loop. `index` is the phase's place in the trial; phases differ in their draws.
+/// All tickets of one phase, or `None` in a closed loop. `draws` is the number that its draws come from.
 #[must_use]
-pub fn tickets(phase: &Phase, index: usize, arrivals: Arrivals, seed: u64) -> Option<Vec<Ticket>> {
+pub fn tickets(phase: &Phase, draws: u64, arrivals: Arrivals, seed: u64) -> Option<Vec<Ticket>> {
     let rate_per_s = phase.rate_per_s?;
     let offsets = match arrivals {
         Arrivals::Constant => constant_offsets_us(rate_per_s, phase.duration_s),
-        Arrivals::Poisson => poisson_offsets_us(rate_per_s, duration_us(phase), index, seed),
+        Arrivals::Poisson => poisson_offsets_us(rate_per_s, duration_us(phase), draws, seed),
     };
     Some((0..).zip(offsets).map(|(index, offset_us)| Ticket { index, offset_us }).collect())
 }
@@ -68,10 +69,10 @@ fn constant_offsets_us(rate_per_s: f64, duration_s: f64) -> Vec<u64> {
     (0..count).map(|number| ((number as f64 * 1e6 / rate_per_s) as u64).min(last_us)).collect()
 }
 
-fn poisson_offsets_us(rate_per_s: f64, duration_us: u64, index: usize, seed: u64) -> Vec<u64> {
+fn poisson_offsets_us(rate_per_s: f64, duration_us: u64, draws: u64, seed: u64) -> Vec<u64> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     // The highest streams: the draws of requests count their streams from 0 (see `request`).
-    random.set_stream(u64::MAX - index as u64);
+    random.set_stream(u64::MAX - draws);
     let mut offsets = Vec::with_capacity((rate_per_s * duration_us as f64 / 1e6 * 1.1) as usize);
     let mut at_us = 0.0;
     loop {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 /// The only version of the format that this program reads and writes.
-pub const SPEC_VERSION: u32 = 1;
+pub const SPEC_VERSION: u32 = 2;
 
 /// One trial, complete: two processes that get equal specifications send equal requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,8 +16,8 @@ pub const SPEC_VERSION: u32 = 1;
 pub struct TrialSpec {
     /// Version of the format, [`SPEC_VERSION`].
     pub version: u32,
-    /// Address to which every path is appended, such as `http://127.0.0.1:8080`.
-    pub base_url: String,
+    /// Whom to ask; a phase says which of them.
+    pub targets: Vec<Target>,
     /// Seed of the arrivals and of what is asked for.
     pub seed: u64,
     /// Number of concurrent users; in a phase with a rate, the most requests that can be under way at once.
@@ -53,6 +53,24 @@ pub struct TrialSpec {
     pub session_start: Option<Endpoint>,
     /// Where the result is written.
     pub output: PathBuf,
+}
+
+/// A site that is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// Address to which every path is appended, such as `http://127.0.0.1:8080`.
+    pub base_url: String,
+    /// Headers that only this site is to get, by the name of the endpoint; they come on top of the endpoint's own.
+    #[serde(default)]
+    pub headers: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Target {
+    /// A site at an address, without headers of its own.
+    pub fn new(base_url: impl Into<String>) -> Self {
+        Self { base_url: base_url.into(), headers: BTreeMap::new() }
+    }
 }
 
 /// Part `index` of `count`: this process takes the tickets `i` with `i mod count = index`.
@@ -107,6 +125,27 @@ pub struct Phase {
     /// Whether it belongs to the measured window.
     #[serde(default = "default_measured")]
     pub measured: bool,
+    /// Place of the site that is asked among [`TrialSpec::targets`].
+    #[serde(default)]
+    pub target: usize,
+    /// For so long before it begins nothing is due: what is under way ends, and the parent reads its counters.
+    #[serde(default)]
+    pub pause_s: f64,
+    /// Phases with the same number get the same arrivals and requests; its place in the trial if absent.
+    #[serde(default)]
+    pub draws: Option<u32>,
+}
+
+impl Phase {
+    /// A measured phase for the first site, without a pause.
+    pub fn new(name: impl Into<String>, duration_s: f64, rate_per_s: Option<f64>) -> Self {
+        Self { name: name.into(), duration_s, rate_per_s, measured: true, target: 0, pause_s: 0.0, draws: None }
+    }
+
+    /// The same, not measured.
+    pub fn warm_up(duration_s: f64, rate_per_s: Option<f64>) -> Self {
+        Self { measured: false, ..Self::new("warm_up", duration_s, rate_per_s) }
+    }
 }
 
 /// One kind of request.
@@ -244,9 +283,15 @@ impl TrialSpec {
         self.session_start.as_ref().is_some_and(|start| start.name == endpoint)
     }
 
-    /// The sum of all phases.
+    /// The number from which a phase draws its arrivals and requests.
+    #[must_use]
+    pub fn draws(&self, phase: usize) -> u64 {
+        self.phases.get(phase).and_then(|phase| phase.draws).map_or(phase as u64, u64::from)
+    }
+
+    /// The sum of all phases and pauses.
     #[must_use]
     pub fn planned_duration_s(&self) -> f64 {
-        self.phases.iter().map(|phase| phase.duration_s).sum()
+        self.phases.iter().map(|phase| phase.pause_s + phase.duration_s).sum()
     }
 }

@@ -112,7 +112,9 @@ fn keep_time(spec: &TrialSpec, shared: &Shared) -> Result<Window> {
         }
     };
     for (index, phase) in spec.phases.iter().enumerate() {
-        std::thread::sleep(shared.pace.phase_start(index).saturating_duration_since(Instant::now()));
+        // The parent hears of a phase at the beginning of the pause before it.
+        let pause = Duration::from_secs_f64(phase.pause_s);
+        std::thread::sleep((shared.pace.phase_start(index) - pause).saturating_duration_since(Instant::now()));
         Event::Phase { name: phase.name.clone() }.emit();
         if phase.measured && before.is_none() {
             before = Some(usage()?);
@@ -211,7 +213,10 @@ fn phase_result(
 ) -> PhaseResult {
     let phase = &spec.phases[index];
     let first_measured = spec.phases.iter().position(|phase| phase.measured).unwrap_or(0);
-    let start_of = |index: usize| spec.phases[..index].iter().map(|phase| phase.duration_s).sum::<f64>();
+    let start_of = |index: usize| {
+        let before: f64 = spec.phases[..index].iter().map(|phase| phase.pause_s + phase.duration_s).sum();
+        before + spec.phases[index].pause_s
+    };
     let of_phase = || cells.iter().filter(|cell| cell.phase == phase.name);
     let own = || of_phase().filter(|cell| !spec.is_session_start(&cell.endpoint));
     let starts = || of_phase().filter(|cell| spec.is_session_start(&cell.endpoint));

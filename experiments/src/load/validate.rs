@@ -1,6 +1,8 @@
 //! The limits of a specification's values. Each message names the field, the value found and what is accepted, because the
 //! person who reads it sees a JSON file and not this code.
 
+use std::collections::BTreeMap;
+
 use reqwest::header::{HeaderName, HeaderValue};
 use thiserror::Error;
 
@@ -39,11 +41,7 @@ impl TrialSpec {
     /// # Errors
     /// The first field that makes no sense.
     pub fn validate(&self) -> Result<(), InvalidField> {
-        check(self.version == SPEC_VERSION, "version", self.version, "1")?;
-        let address = self.base_url.parse::<reqwest::Url>();
-        let usable = address
-            .is_ok_and(|url| url.scheme() == "http" && url.has_host() && url.path() == "/" && url.query().is_none());
-        check(usable, "base_url", &self.base_url, "`http://HOST:PORT` without a path")?;
+        check(self.version == SPEC_VERSION, "version", self.version, "2")?;
         check((1..=10_000).contains(&self.users), "users", self.users, "1 to 10000")?;
         check(self.worker.count >= 1, "worker.count", self.worker.count, "at least 1")?;
         check(self.worker.index < self.worker.count, "worker.index", self.worker.index, "less than `worker.count`")?;
@@ -61,9 +59,35 @@ impl TrialSpec {
         let known = self.cpu_list.iter().all(|&cpu| cpu < 1024);
         check(known, "cpu_list", format!("{:?}", self.cpu_list), "numbers of processors, below 1024")?;
         check(!self.output.as_os_str().is_empty(), "output", "", "the path of a file to write")?;
+        self.validate_targets()?;
         self.validate_phases()?;
         self.validate_mix()?;
         self.session_start.as_ref().map_or(Ok(()), |start| self.validate_session_start(start))
+    }
+
+    fn validate_targets(&self) -> Result<(), InvalidField> {
+        check(!self.targets.is_empty(), "targets", "[]", "at least one target")?;
+        for (index, target) in self.targets.iter().enumerate() {
+            let address = target.base_url.parse::<reqwest::Url>();
+            let usable = address.is_ok_and(|url| {
+                url.scheme() == "http" && url.has_host() && url.path() == "/" && url.query().is_none()
+            });
+            let at = format!("targets[{index}]");
+            check(usable, format!("{at}.base_url"), &target.base_url, "`http://HOST:PORT` without a path")?;
+            for (name, headers) in &target.headers {
+                let endpoint = self.mix.iter().chain(&self.session_start).find(|endpoint| endpoint.name == *name);
+                check(endpoint.is_some(), format!("{at}.headers"), name, "names of endpoints")?;
+                let repeated = endpoint.is_some_and(|endpoint| headers.keys().any(|key| has(&endpoint.headers, key)));
+                check(
+                    !repeated,
+                    format!("{at}.headers.{name}"),
+                    name,
+                    "headers that the endpoint itself does not have",
+                )?;
+                validate_headers(headers, &format!("{at}.headers.{name}"))?;
+            }
+        }
+        Ok(())
     }
 
     fn validate_phases(&self) -> Result<(), InvalidField> {
@@ -82,6 +106,8 @@ impl TrialSpec {
                 "true, once a phase before it is measured",
             )?;
             measuring |= phase.measured;
+            let known = phase.target < self.targets.len();
+            check(known, format!("phases[{index}].target"), phase.target, "the place of one of the `targets`, from 0")?;
             ticket_count += phase.rate_per_s.unwrap_or(0.0) * phase.duration_s;
         }
         check(measuring, "phases", "all unmeasured", "at least one phase with `measured` true")?;
@@ -125,6 +151,8 @@ fn validate_phase(phase: &Phase, index: usize) -> Result<(), InvalidField> {
     // Written as a positive condition, so that NaN fails it.
     let length_fits = phase.duration_s >= 0.01 && phase.duration_s <= 86_400.0;
     check(length_fits, format!("phases[{index}].duration_s"), phase.duration_s, "0.01 to 86400")?;
+    let pause_fits = phase.pause_s >= 0.0 && phase.pause_s <= 3_600.0;
+    check(pause_fits, format!("phases[{index}].pause_s"), phase.pause_s, "0 to 3600")?;
     if let Some(rate) = phase.rate_per_s {
         let rate_fits = rate > 0.0 && rate <= 1_000_000.0;
         check(
@@ -152,16 +180,7 @@ fn validate_endpoint(endpoint: &Endpoint, at: &str) -> Result<(), InvalidField> 
     )?;
     let sends_form = endpoint.form.is_empty() || endpoint.method == super::spec::Method::Post;
     check(sends_form, format!("{at}.form"), "filled", "empty unless `method` is `POST`")?;
-    for (name, value) in &endpoint.headers {
-        let is_name = HeaderName::from_bytes(name.as_bytes()).is_ok();
-        check(is_name, format!("{at}.headers"), name, "names of headers: letters, digits and `-`")?;
-        let is_free = !OWN_HEADERS.iter().any(|own| own.eq_ignore_ascii_case(name));
-        check(is_free, format!("{at}.headers"), name, "headers that the generator does not set itself")?;
-        let repeated = endpoint.headers.keys().filter(|other| other.eq_ignore_ascii_case(name)).count() > 1;
-        check(!repeated, format!("{at}.headers"), name, "each header once")?;
-        let has_value = !value.is_empty() && HeaderValue::from_str(value).is_ok_and(|value| value.to_str().is_ok());
-        check(has_value, format!("{at}.headers.{name}"), value, "visible ASCII, not empty")?;
-    }
+    validate_headers(&endpoint.headers, &format!("{at}.headers"))?;
     check(!endpoint.expect.status.is_empty(), format!("{at}.expect.status"), "[]", "at least one status code")?;
     let codes_fit = endpoint.expect.status.iter().all(|code| (100..=599).contains(code));
     check(codes_fit, format!("{at}.expect.status"), format!("{:?}", endpoint.expect.status), "codes from 100 to 599")?;
@@ -178,6 +197,24 @@ fn validate_endpoint(endpoint: &Endpoint, at: &str) -> Result<(), InvalidField> 
         }
         None => Ok(()),
     }
+}
+
+fn validate_headers(headers: &BTreeMap<String, String>, at: &str) -> Result<(), InvalidField> {
+    for (name, value) in headers {
+        let is_name = HeaderName::from_bytes(name.as_bytes()).is_ok();
+        check(is_name, at, name, "names of headers: letters, digits and `-`")?;
+        let is_free = !OWN_HEADERS.iter().any(|own| own.eq_ignore_ascii_case(name));
+        check(is_free, at, name, "headers that the generator does not set itself")?;
+        let repeated = headers.keys().filter(|other| other.eq_ignore_ascii_case(name)).count() > 1;
+        check(!repeated, at, name, "each header once")?;
+        let has_value = !value.is_empty() && HeaderValue::from_str(value).is_ok_and(|value| value.to_str().is_ok());
+        check(has_value, format!("{at}.{name}"), value, "visible ASCII, not empty")?;
+    }
+    Ok(())
+}
+
+fn has(headers: &BTreeMap<String, String>, name: &str) -> bool {
+    headers.keys().any(|key| key.eq_ignore_ascii_case(name))
 }
 
 fn id_word(endpoint: &Endpoint) -> &'static str {

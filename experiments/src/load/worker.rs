@@ -85,10 +85,11 @@ pub async fn work(user: &mut GooseUser, shared: &Shared) {
 
 impl Worker<'_> {
     async fn take(&mut self, turn: Turn) {
-        let planned = self.shared.mix.draw(turn.phase, turn.ticket);
+        let draws = self.shared.draws[turn.phase];
+        let planned = self.shared.mix.draw(draws, turn.ticket);
         let mut start = Duration::ZERO;
         if self.begins_session()
-            && let Some(planned) = self.shared.mix.draw_session_start(turn.phase, turn.ticket)
+            && let Some(planned) = self.shared.mix.draw_session_start(draws, turn.ticket)
         {
             let sent = Instant::now();
             self.ask(&planned, turn.phase, sent, false).await;
@@ -103,7 +104,7 @@ impl Worker<'_> {
     async fn ask(&mut self, planned: &PlannedRequest, phase: usize, intended: Instant, scheduled: bool) {
         let cookie = self.jar.header();
         let sent = Instant::now();
-        let answer = self.send(planned, cookie.as_deref()).await;
+        let answer = self.send(planned, phase, cookie.as_deref()).await;
         let done = Instant::now();
         self.shared.note_answer(answer.failure);
         if self.shared.cookies == Cookies::PerUser {
@@ -146,13 +147,14 @@ impl Worker<'_> {
         self.requests_in_session == 1
     }
 
-    async fn send(&mut self, planned: &PlannedRequest, cookie: Option<&str>) -> Answer {
+    async fn send(&mut self, planned: &PlannedRequest, phase: usize, cookie: Option<&str>) -> Answer {
         let shared = self.shared;
         let endpoint = &shared.endpoints[planned.endpoint];
         let (method, goose_method) = methods(endpoint.method);
-        let mut builder = self.user.client.request(method, format!("{}{}", shared.base_url, planned.path));
-        if !shared.headers[planned.endpoint].is_empty() {
-            builder = builder.headers(shared.headers[planned.endpoint].clone());
+        let site = &shared.sites[phase];
+        let mut builder = self.user.client.request(method, format!("{}{}", site.base_url, planned.path));
+        if !site.headers[planned.endpoint].is_empty() {
+            builder = builder.headers(site.headers[planned.endpoint].clone());
         }
         if let Some(cookie) = cookie {
             builder = builder.header(COOKIE, cookie);

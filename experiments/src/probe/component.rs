@@ -51,6 +51,22 @@ impl Usage {
         self.cpu_user_us + self.cpu_kernel_us
     }
 
+    /// What was used in two windows together; of what is held, the later reading, if there is one.
+    #[must_use]
+    pub fn sum(earlier: &Self, later: &Self) -> Self {
+        let both =
+            |ours: Option<u64>, theirs: Option<u64>| ours.map_or(theirs, |ours| Some(ours + theirs.unwrap_or(0)));
+        Self {
+            cpu_user_us: earlier.cpu_user_us + later.cpu_user_us,
+            cpu_kernel_us: earlier.cpu_kernel_us + later.cpu_kernel_us,
+            voluntary_switch_count: both(earlier.voluntary_switch_count, later.voluntary_switch_count),
+            involuntary_switch_count: both(earlier.involuntary_switch_count, later.involuntary_switch_count),
+            memory_bytes: later.memory_bytes.or(earlier.memory_bytes),
+            memory_peak_bytes: later.memory_peak_bytes.or(earlier.memory_peak_bytes),
+            process_count: later.process_count,
+        }
+    }
+
     /// What was used between two readings; of what is held, the later reading.
     #[must_use]
     pub fn difference(before: &Self, after: &Self) -> Self {

@@ -9,7 +9,6 @@ use sqlx::PgPool;
 
 const DATABASE: &str = include_str!("../../queries/probe_database.sql");
 const HAS_STATEMENTS: &str = include_str!("../../queries/probe_has_statements.sql");
-const BACKENDS: &str = include_str!("../../queries/probe_backends.sql");
 const STATEMENTS: &str = include_str!("../../queries/probe_statements.sql");
 
 /// What one database has done so far.
@@ -87,20 +86,6 @@ impl Counters {
         });
         Self { database, statements }
     }
-}
-
-/// The processes of PostgreSQL that serve the connections of clients with these names, by name and in their order.
-///
-/// # Errors
-/// When the database does not answer.
-pub async fn backends(pool: &PgPool, names: &[String]) -> Result<Vec<Vec<u32>>> {
-    let found: Vec<(i32, String)> =
-        sqlx::query_as(BACKENDS).fetch_all(pool).await.context("could not read `pg_stat_activity`")?;
-    let of = |name: &String| {
-        let own = found.iter().filter(|(_, client)| client == name);
-        own.filter_map(|(pid, _)| u32::try_from(*pid).ok()).collect()
-    };
-    Ok(names.iter().map(of).collect())
 }
 
 /// Reads the counters of the database that the pool is connected to.

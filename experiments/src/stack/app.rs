@@ -67,8 +67,10 @@ const SECRET: &str = "a secret of servers that only this machine can reach";
 pub struct AppOptions {
     /// The app's program.
     pub binary: PathBuf,
-    /// The server's name, which its responses carry as `X-Served-By`; also the name of its log.
+    /// The server's name, which its responses carry as `X-Served-By`.
     pub name: String,
+    /// The name of its log and in messages, where several sites have a server of this name; else its own.
+    pub log: Option<String>,
     /// See [`super::Postgres::url`].
     pub database_url: String,
     /// See [`super::Redis::url`].
@@ -103,6 +105,7 @@ impl AppOptions {
         Self {
             binary,
             name: name.to_owned(),
+            log: None,
             database_url,
             redis_url,
             caches: CacheLevels::default(),
@@ -162,6 +165,7 @@ impl AppOptions {
 /// A running app server.
 #[derive(Debug)]
 pub struct AppServer {
+    name: String,
     process: Process,
     address: SocketAddr,
 }
@@ -170,7 +174,7 @@ impl AppServer {
     /// Starts one on a port of its own choice, and waits until it says that it is ready.
     pub async fn start(folder: &RunFolder, options: &AppOptions) -> Result<Self> {
         let launch = Launch {
-            name: options.name.clone(),
+            name: options.log.as_ref().unwrap_or(&options.name).clone(),
             program: options.binary.clone(),
             arguments: vec!["serve".into()],
             environment: options.variables().into_iter().map(|(name, value)| (name, value.into())).collect(),
@@ -194,7 +198,7 @@ impl AppServer {
             Err(error) => Err(format!("{:#}", anyhow::Error::new(error))),
         };
         process.wait_ready(START_LIMIT, ask).await?;
-        Ok(Self { process, address })
+        Ok(Self { name: options.name.clone(), process, address })
     }
 
     /// Its address as the start of a URL, without a slash at the end.
@@ -209,7 +213,7 @@ impl AppServer {
 
     /// Its name.
     pub fn name(&self) -> &str {
-        self.process.name()
+        &self.name
     }
 
     /// Its process number.

@@ -20,9 +20,6 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// What NGINX says when another program was faster.
 const PORT_TAKEN: &str = "Address already in use";
-/// Also the name of its log.
-const NAME: &str = "nginx";
-
 /// How requests are spread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -36,6 +33,8 @@ pub enum Balancing {
 /// How NGINX is started.
 #[derive(Debug, Clone)]
 pub struct NginxOptions {
+    /// The name of its folder, of its log and in messages; two in one run need two.
+    pub name: String,
     /// `nginx/nginx.conf.template`.
     pub template: PathBuf,
     /// Where the site listens; port 0 means any free one.
@@ -54,6 +53,7 @@ impl NginxOptions {
     /// Round-robin on a free loopback port with one worker and without an access log.
     pub fn new(template: PathBuf, upstreams: Vec<SocketAddr>) -> Self {
         Self {
+            name: "nginx".to_owned(),
             template,
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             upstreams,
@@ -110,7 +110,7 @@ impl Nginx {
     /// # Errors
     /// [`PortInUse`] if the port in the options is taken.
     pub async fn start(folder: &RunFolder, options: &NginxOptions) -> Result<Self> {
-        let home = folder.service_folder(NAME)?;
+        let home = folder.service_folder(&options.name)?;
         let chosen = options.listen.port() != 0;
         if chosen {
             check_free(options.listen)?;
@@ -145,7 +145,7 @@ impl Nginx {
         let configuration = home.join("nginx.conf");
         fs::write(&configuration, options.configuration(home, address, status)?)?;
         let launch = Launch {
-            name: NAME.to_owned(),
+            name: options.name.clone(),
             program: folder.programs().nginx.clone(),
             arguments: vec![
                 "-p".into(),

@@ -39,7 +39,7 @@ impl Default for PostgresSettings {
             effective_cache_size_mib: 1024,
             work_mem_mib: 8,
             maintenance_work_mem_mib: 128,
-            max_connections: 60,
+            max_connections: 160,
             synchronous_commit: true,
             autovacuum: true,
             jit: false,

@@ -142,7 +142,12 @@ impl Redis {
 
     /// Its address, for the `redis` crate and for `REDIS_URL`.
     pub fn url(&self) -> String {
-        format!("redis://{}/0", self.address)
+        self.url_of(0)
+    }
+
+    /// The address of one of its sixteen databases, for a site that shares the server and nothing else.
+    pub fn url_of(&self, database: usize) -> String {
+        format!("redis://{}/{database}", self.address)
     }
 
     /// Its port, for the one that is to take its place.

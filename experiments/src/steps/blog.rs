@@ -111,6 +111,8 @@ pub struct Servers {
     pub nginx: Nginx,
     /// The app servers.
     pub apps: Vec<AppServer>,
+    /// Their database in Redis.
+    pub redis_url: String,
 }
 
 const PLAIN: &str = "blog_without_indexes";
@@ -211,12 +213,14 @@ impl Blog {
         self.stack.postgres.drop_database(name).await
     }
 
-    /// Starts the app servers on `database` and NGINX in front of them, and empties Redis.
+    /// Starts the app servers on `database` and NGINX in front of them, with a Redis database of their own, which is emptied. Several
+    /// such sites can run side by side under different numbers, from 0 to 15.
     ///
     /// # Errors
     /// When a server does not become ready; its log is shown.
-    pub async fn serve(&self, database: &str, setup: Setup) -> Result<Servers> {
-        self.empty_cache().await?;
+    pub async fn serve(&self, database: &str, setup: Setup, number: usize) -> Result<Servers> {
+        let redis_url = self.stack.redis.url_of(number);
+        empty_cache(&redis_url).await?;
         let url = self.stack.postgres.url(database);
         let handicap = [("APP_HANDICAP_DELAY_US", setup.delay_us), ("APP_HANDICAP_CPU_US", setup.cpu_us)]
             .map(|(name, value)| (name.to_owned(), value.to_string()));
@@ -225,12 +229,13 @@ impl Blog {
             .map(|(number, route)| {
                 let name = format!("app-{number}");
                 AppOptions {
+                    log: Some(numbered(&name, number)),
                     caches: setup.caches,
                     local_cache: setup.local_cache,
                     environment: if number == setup.servers { handicap.to_vec() } else { Vec::new() },
                     route: Some(route.to_owned()),
                     processors: self.placement.system().map(<[usize]>::to_vec),
-                    ..AppOptions::new(self.programs.app.clone(), &name, url.clone(), self.stack.redis.url())
+                    ..AppOptions::new(self.programs.app.clone(), &name, url.clone(), redis_url.clone())
                 }
             })
             .collect();
@@ -240,19 +245,17 @@ impl Blog {
         }
         let upstreams = apps.iter().map(AppServer::address).collect();
         let balancing = setup.balancing;
-        let options = NginxOptions { balancing, ..NginxOptions::new(self.programs.nginx_template.clone(), upstreams) };
+        let options = NginxOptions {
+            name: numbered("nginx", number),
+            balancing,
+            ..NginxOptions::new(self.programs.nginx_template.clone(), upstreams)
+        };
         let nginx = Nginx::start(&self.folder, &options).await?;
-        let servers = Servers { nginx, apps };
+        let servers = Servers { nginx, apps, redis_url };
         for (_, pid) in self.components(&servers) {
             self.place(pid)?;
         }
         Ok(servers)
-    }
-
-    async fn empty_cache(&self) -> Result<()> {
-        let client = redis::Client::open(self.stack.redis.url())?;
-        let mut connection = client.get_multiplexed_async_connection().await.context("cannot connect to Redis")?;
-        redis::cmd("FLUSHALL").exec_async(&mut connection).await.context("cannot empty Redis")
     }
 
     /// The processes that the probe reads: a name and the root of each component.
@@ -287,6 +290,16 @@ impl Blog {
         folder.remove();
         stopped
     }
+}
+
+async fn empty_cache(redis_url: &str) -> Result<()> {
+    let client = redis::Client::open(redis_url)?;
+    let mut connection = client.get_multiplexed_async_connection().await.context("cannot connect to Redis")?;
+    redis::cmd("FLUSHDB").exec_async(&mut connection).await.context("cannot empty Redis")
+}
+
+fn numbered(name: &str, number: usize) -> String {
+    if number == 0 { name.to_owned() } else { format!("{name}-of-site-{number}") }
 }
 
 impl Servers {

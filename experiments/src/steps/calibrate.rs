@@ -2,7 +2,6 @@
 //! finds what is there, a frozen server shows that its clock does not stop with the server's, and the generator shows how late it is.
 
 mod charts;
-mod duet;
 mod rows;
 mod summary;
 
@@ -11,9 +10,7 @@ use std::{ops::Range, time::Duration};
 use anyhow::{Context, Result};
 
 use super::{
-    Bench, Figure, Measuring, Profile, Setup, Step,
-    bench::blocks,
-    find,
+    Bench, Figure, Measuring, Profile, Setup, Step, find,
     profile::CalibrateParameters,
     trial::{
         self, Arm, Detail, Freeze, Load, Target, Tried,
@@ -32,15 +29,8 @@ use rows::CoresRow;
 /// The step.
 pub struct CalibrateStep;
 
-/// The same arm twice, one trial after the other, as the arms of every other step are.
-const IN_TURN: [&str; 2] = ["first", "second"];
-
-/// Two servers at the same time, asked in turn within milliseconds, so that what the machine goes through meets both: two that are one
-/// and the same, and two of which the second has something added. Source: Bulej et al., Duet benchmarking (ICPE 2020).
-const SIDE_BY_SIDE: [&str; 3] = ["alike", "delayed", "loaded"];
-
-/// The two servers of such a trial.
-const PAIR: [&str; 2] = ["app-1", "app-2"];
+/// Two arms that are one and the same, and two of which one has something added to it.
+const COMPARED: [&str; 4] = ["first", "second", "delayed", "loaded"];
 
 /// The server stands still: in an open loop, and in a closed one.
 const FROZEN: [&str; 2] = ["open", "closed"];
@@ -78,7 +68,7 @@ impl Step for CalibrateStep {
     }
 
     fn arms(&self) -> Vec<String> {
-        IN_TURN.iter().chain(&SIDE_BY_SIDE).chain(&FROZEN).chain([&PACED]).map(|arm| (*arm).to_owned()).collect()
+        COMPARED.iter().chain(&FROZEN).chain([&PACED]).map(|arm| (*arm).to_owned()).collect()
     }
 
     fn parameters(&self, profile: &Profile) -> Result<serde_json::Value> {
@@ -113,10 +103,11 @@ impl Step for CalibrateStep {
 
 /// About how long the comparisons, the frozen trials and the paced ones take.
 fn durations_s(calibrate: &CalibrateParameters) -> [f64; 3] {
-    let trial_s = calibrate.warm_up_s + calibrate.measured_s + 2.5;
-    let freeze_s = calibrate.warm_up_s + calibrate.freeze_window_s + 2.5;
-    let (blocks, freezes) = (f64::from(calibrate.blocks), f64::from(calibrate.freezes));
-    [blocks * 5.0 * trial_s, freezes * 2.0 * freeze_s, freezes * trial_s]
+    let compared_s = trial::planned_s(COMPARED.len(), calibrate.slices(), calibrate.warm_up_s + calibrate.measured_s);
+    let freeze_s = calibrate.warm_up_s + calibrate.freeze_window_s + trial::START_S;
+    let paced_s = calibrate.warm_up_s + calibrate.measured_s + trial::START_S;
+    let freezes = f64::from(calibrate.freezes);
+    [compared_s, freezes * 2.0 * freeze_s, freezes * paced_s]
 }
 
 /// At which part of the step the first and the second of these end.
@@ -129,15 +120,13 @@ fn shares(calibrate: &CalibrateParameters) -> [f64; 2] {
 async fn measure(bench: &mut Bench<'_>) -> Result<()> {
     let calibrate = bench.profile.calibrate;
     compare_processors(bench)?;
-    let [one, two] = [1, 2].map(|servers| Setup::new(CacheLevels::OFF, Balancing::RoundRobin, servers));
-    let [first, second] = IN_TURN.map(|name| Arm { name, setup: one });
-    let [alike, delayed, loaded] = SIDE_BY_SIDE.map(|name| Arm { name, setup: two });
-    let delayed = Arm { setup: Setup { delay_us: calibrate.delay_us, ..two }, ..delayed };
-    let loaded = Arm { setup: Setup { cpu_us: calibrate.cpu_us, ..two }, ..loaded };
-    let arms = [first, second, alike, delayed, loaded];
+    let alike = Setup::new(CacheLevels::OFF, Balancing::RoundRobin, 1);
+    let mut arms = COMPARED.map(|name| Arm { name, setup: alike });
+    arms[2].setup.delay_us = calibrate.delay_us;
+    arms[3].setup.cpu_us = calibrate.cpu_us;
     let shares = shares(&calibrate);
-    let order = blocks(bench.profile.seed, "calibrate", arms.len(), calibrate.blocks);
-    let mut tried = trial::run_all(bench, &arms, &order, &steady(&calibrate), Detail::Server, 0.0..shares[0]).await?;
+    let (slices, part) = ((calibrate.slices(), "calibrate"), 0.0..shares[0]);
+    let mut tried = trial::run_interleaved(bench, &arms, slices, &steady(&calibrate), Detail::Server, part).await?;
     tried.extend(freeze(bench, &calibrate, shares[0]..shares[1]).await?);
     tried.extend(pace(bench, &calibrate, shares[1]..1.0).await?);
     trial::write(bench, &tried)?;
@@ -151,10 +140,7 @@ fn steady(calibrate: &CalibrateParameters) -> Load {
 }
 
 fn phases(warm_up_s: f64, name: &str, duration_s: f64, rate_per_s: Option<f64>) -> Vec<Phase> {
-    vec![
-        Phase { name: "warm_up".to_owned(), duration_s: warm_up_s, rate_per_s, measured: false },
-        Phase { name: name.to_owned(), duration_s, rate_per_s, measured: true },
-    ]
+    vec![Phase::warm_up(warm_up_s, rate_per_s), Phase::new(name, duration_s, rate_per_s)]
 }
 
 fn list() -> Endpoint {
@@ -182,7 +168,7 @@ async fn freeze(bench: &mut Bench<'_>, calibrate: &CalibrateParameters, part: Ra
             ..steady(calibrate)
         };
         let order = vec![vec![0]; calibrate.freezes as usize];
-        tried.extend(trial::run_all(bench, &[Arm { name, setup }], &order, &load, Detail::Endpoint, half).await?);
+        tried.extend(trial::run_in_turn(bench, &[Arm { name, setup }], &order, &load, Detail::Endpoint, half).await?);
     }
     Ok(tried)
 }
@@ -198,7 +184,7 @@ async fn pace(bench: &mut Bench<'_>, calibrate: &CalibrateParameters, part: Rang
         ..steady(calibrate)
     };
     let order = vec![vec![0]; calibrate.freezes as usize];
-    trial::run_all(bench, &[Arm { name: PACED, setup }], &order, &load, Detail::Endpoint, part).await
+    trial::run_in_turn(bench, &[Arm { name: PACED, setup }], &order, &load, Detail::Endpoint, part).await
 }
 
 /// Whether the processor of the generator is one of its own. On a machine with one there is nothing to compare.

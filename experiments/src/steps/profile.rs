@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, path::Path};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::trial::Slices;
+
 /// The parameters of one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,6 +60,8 @@ impl DataParameters {
 pub struct CalibrateParameters {
     /// Blocks; in each every arm is tried once.
     pub blocks: u32,
+    /// Slices into which the measured time of an arm is cut; between two of its own every other arm has one.
+    pub rounds: u32,
     /// Unmeasured seconds at the start of a trial.
     pub warm_up_s: f64,
     /// Measured seconds of a trial.
@@ -82,6 +86,13 @@ pub struct CalibrateParameters {
     pub freeze_users: u32,
     /// Offered rate of the trials that measure how late the generator is.
     pub lag_rate_per_s: f64,
+}
+
+impl CalibrateParameters {
+    /// How its blocks are cut.
+    pub(super) fn slices(&self) -> Slices {
+        Slices { blocks: self.blocks, rounds: self.rounds }
+    }
 }
 
 /// How the price of an index is measured.
@@ -110,6 +121,8 @@ pub struct ExplainParameters {
 pub struct CacheParameters {
     /// Blocks; in each every arm is tried once.
     pub blocks: u32,
+    /// Slices into which each measured phase of an arm is cut; between two of its own every other arm has one.
+    pub rounds: u32,
     /// Unmeasured seconds at the start of a trial.
     pub warm_up_s: f64,
     /// Measured seconds at the offered rate.
@@ -122,6 +135,13 @@ pub struct CacheParameters {
     pub users: u32,
     /// Users of the closed loop of the peak.
     pub peak_users: u32,
+}
+
+impl CacheParameters {
+    /// How its blocks are cut.
+    pub(super) fn slices(&self) -> Slices {
+        Slices { blocks: self.blocks, rounds: self.rounds }
+    }
 }
 
 /// How the surge is made.
@@ -207,12 +227,14 @@ impl Profile {
             ("attempts", self.attempts),
             ("explain.repeats", self.explain.repeats),
             ("calibrate.blocks", calibrate.blocks),
+            ("calibrate.rounds", calibrate.rounds),
             ("calibrate.users", calibrate.users),
             ("calibrate.delay_us", calibrate.delay_us),
             ("calibrate.cpu_us", calibrate.cpu_us),
             ("calibrate.freezes", calibrate.freezes),
             ("calibrate.freeze_users", calibrate.freeze_users),
             ("cache.blocks", cache.blocks),
+            ("cache.rounds", cache.rounds),
             ("cache.users", cache.users),
             ("cache.peak_users", cache.peak_users),
             ("surge.blocks", surge.blocks),

@@ -107,17 +107,11 @@ impl Step for SurgeStep {
 
 async fn measure(bench: &mut Bench<'_>) -> Result<()> {
     let surge = bench.profile.surge;
-    let phase = |name: &str, duration_s: f64, rate_per_s: f64, measured: bool| Phase {
-        name: name.to_owned(),
-        duration_s,
-        rate_per_s: Some(rate_per_s),
-        measured,
-    };
     let phases = vec![
-        phase("warm_up", surge.warm_up_s, surge.rate_per_s, false),
-        phase("before", surge.baseline_s, surge.rate_per_s, true),
-        phase("surge", surge.surge_s, surge.rate_per_s * surge.surge_factor, true),
-        phase("after", surge.recovery_s, surge.rate_per_s, true),
+        Phase::warm_up(surge.warm_up_s, Some(surge.rate_per_s)),
+        Phase::new("before", surge.baseline_s, Some(surge.rate_per_s)),
+        Phase::new("surge", surge.surge_s, Some(surge.rate_per_s * surge.surge_factor)),
+        Phase::new("after", surge.recovery_s, Some(surge.rate_per_s)),
     ];
     let load = Load {
         cookies: Cookies::PerUser,
@@ -127,7 +121,7 @@ async fn measure(bench: &mut Bench<'_>) -> Result<()> {
         ..Load::new(phases, trial::mix(bench).await?, surge.users)
     };
     let order = blocks(bench.profile.seed, "surge", ARMS.len(), surge.blocks);
-    let tried = trial::run_all(bench, &ARMS, &order, &load, Detail::Second, 0.0..1.0).await?;
+    let tried = trial::run_in_turn(bench, &ARMS, &order, &load, Detail::Second, 0.0..1.0).await?;
     trial::write(bench, &tried)?;
     bench.out.rows(&tried.iter().flat_map(|tried| tried.seconds.clone()).collect::<Vec<_>>())?;
     bench.out.rows(&tried.iter().flat_map(|tried| tried.sessions.clone()).collect::<Vec<_>>())

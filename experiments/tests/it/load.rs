@@ -11,7 +11,9 @@ use experiments::load::event::Event;
 use experiments::load::recorder::{FailureKind, SparseHistogram};
 use experiments::load::result::{ResultCell, TrialResult};
 use experiments::load::run::Runner;
-use experiments::load::spec::{Cookies, Endpoint, Expect, Ids, Method, Phase, SPEC_VERSION, TrialSpec};
+use experiments::load::spec::{
+    Arrivals, Cookies, Endpoint, Expect, Ids, Method, Phase, SPEC_VERSION, Target, TrialSpec,
+};
 
 use server::{Reply, Server};
 
@@ -33,13 +35,13 @@ fn endpoint(name: &str, path: &str) -> Endpoint {
 }
 
 fn phase(name: &str, duration_s: f64, rate_per_s: Option<f64>) -> Phase {
-    Phase { name: name.to_owned(), duration_s, rate_per_s, measured: true }
+    Phase::new(name, duration_s, rate_per_s)
 }
 
 fn spec(base_url: &str, folder: &Path, phases: Vec<Phase>) -> TrialSpec {
     TrialSpec {
         version: SPEC_VERSION,
-        base_url: base_url.to_owned(),
+        targets: vec![Target::new(base_url)],
         seed: 7,
         users: 32,
         worker: Default::default(),
@@ -92,6 +94,41 @@ async fn open_loop_sends_every_ticket_and_tells_where_it_is() {
     assert_eq!(result.phases[1].body_bytes, 500 * 5);
     assert_eq!(result.window_us, 1_500_000);
     assert!(result.generator.cpu_user_us + result.generator.cpu_kernel_us > 0);
+}
+
+#[tokio::test]
+async fn slices_ask_several_sites_for_the_same_and_pause_in_between() {
+    let servers = [Server::start(|_| Reply::ok("one")).await, Server::start(|_| Reply::ok("other")).await];
+    let folder = tempfile::tempdir().unwrap();
+    let slices = [("a 1", 0, 1), ("b 1", 1, 1), ("b 2", 1, 2), ("a 2", 0, 2)];
+    let phases = slices.map(|(name, target, draws)| Phase {
+        target,
+        draws: Some(draws),
+        pause_s: 0.1,
+        ..phase(name, 0.2, Some(200.0))
+    });
+    let mut spec = spec("", folder.path(), phases.into());
+    spec.targets = servers.iter().map(|server| Target::new(server.url())).collect();
+    spec.targets[1].headers = [("ok".to_owned(), [("Authorization".to_owned(), "Bearer b".to_owned())].into())].into();
+    spec.arrivals = Arrivals::Poisson;
+    spec.mix[0].path = "/{id}?n={n}".to_owned();
+    spec.mix[0].ids = Some(Ids::Uniform { count: 1000 });
+    let result = run(&spec).await;
+    let [mut first, mut second] = [servers[0].paths(), servers[1].paths()];
+    first.sort();
+    second.sort();
+    assert!(!first.is_empty());
+    assert_eq!(first, second, "slices with the same draws ask for the same");
+    let starts: Vec<f64> = result.phases.iter().map(|phase| (phase.start_s * 10.0).round() / 10.0).collect();
+    assert_eq!(starts, [0.0, 0.3, 0.6, 0.9]);
+    let gaps = result.tenths.keys().copied().collect::<Vec<_>>();
+    assert!([3, 6, 9].iter().all(|pause| !gaps.contains(pause)), "nothing is due in a pause: {gaps:?}");
+    let part = result.part(|name| name.starts_with('b').then(|| "all of b".to_owned()));
+    assert_eq!(part.phases.len(), 1);
+    assert_eq!(part.phases[0].expected_count, second.len() as u64);
+    assert_eq!(latency(&part).count(), second.len() as u64);
+    assert_eq!((part.phases[0].duration_s, part.spec.phases[0].duration_s, part.window_us), (0.4, 0.4, 400_000));
+    assert_eq!(part.phases[0].body_bytes, 5 * second.len() as u64);
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use crate::{
         recorder::CacheStatus,
         result::TrialResult,
         run::Runner,
-        spec::{Arrivals, Cookies, Endpoint, Expect, Method, Phase, SPEC_VERSION, TrialSpec, WorkerPart},
+        spec::{Arrivals, Cookies, Endpoint, Expect, Method, Phase, SPEC_VERSION, Target, TrialSpec, WorkerPart},
     },
     probe::{
         component::{Component, Snapshot},
@@ -103,9 +103,9 @@ fn contenders(site: &Site) -> Result<Vec<Contender>> {
 
 async fn try_one(blog: &Blog, contender: &Contender, rate: Rate, body_bytes: u64, block: u32) -> Result<Tried> {
     let phases = vec![
-        Phase { name: "warm_up".to_owned(), duration_s: WARM_UP_S, rate_per_s: Some(rate.per_s), measured: false },
-        Phase { name: "rate".to_owned(), duration_s: rate.seconds, rate_per_s: Some(rate.per_s), measured: true },
-        Phase { name: "closed".to_owned(), duration_s: rate.seconds / 2.0, rate_per_s: None, measured: true },
+        Phase::warm_up(WARM_UP_S, Some(rate.per_s)),
+        Phase::new("rate", rate.seconds, Some(rate.per_s)),
+        Phase::new("closed", rate.seconds / 2.0, None),
     ];
     let spec = spec(blog, contender.address, u64::from(block), USERS, phases, vec![page("list", "/")]);
     let mut cpu_us = Vec::new();
@@ -173,7 +173,7 @@ pub(super) fn spec(
 ) -> TrialSpec {
     TrialSpec {
         version: SPEC_VERSION,
-        base_url: format!("http://{server}"),
+        targets: vec![Target::new(format!("http://{server}"))],
         seed,
         users,
         worker: WorkerPart::default(),

@@ -104,7 +104,7 @@ pub(super) async fn memory_under_load(site: &Site) -> Result<u64> {
         Endpoint { weight: 4, ids: popular(data.posts), ..page("post", "/posts/{id}") },
         Endpoint { ids: popular(data.users), ..page("author", "/authors/{id}") },
     ];
-    let phases = vec![Phase { name: "load".to_owned(), duration_s: SECONDS, rate_per_s: None, measured: true }];
+    let phases = vec![Phase::new("load", SECONDS, None)];
     let spec = spec(&site.blog, server.address(), 1, USERS, phases, mix);
     let result = run(&site.blog, &spec, server.pid(), &mut Vec::new()).await?;
     let phase = result.measured_phases().next().context("nothing was measured")?;

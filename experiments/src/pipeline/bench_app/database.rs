@@ -50,7 +50,7 @@ async fn uncached(site: &Site, seconds: f64) -> Result<(f64, f64)> {
 
 fn alone(seconds: f64) -> Vec<Phase> {
     [("warm_up", WARM_UP_S, false), ("alone", seconds, true)]
-        .map(|(name, duration_s, measured)| Phase { name: name.to_owned(), duration_s, rate_per_s: None, measured })
+        .map(|(name, duration_s, measured)| Phase { measured, ..Phase::new(name, duration_s, None) })
         .into()
 }
 

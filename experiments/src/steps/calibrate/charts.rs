@@ -25,12 +25,12 @@ pub(super) fn freeze(quantiles: &SummaryTable) -> String {
 
 /// An arm against itself, block by block.
 pub(super) fn noise(pairs: &SummaryTable) -> String {
-    let columns = ["cpu_ratio", "p99_ratio", "beside_cpu_ratio", "beside_p99_ratio"];
+    let columns = ["cpu_ratio", "p50_ratio", "p99_ratio"];
     let rows = pairs.keys().map(|key| DotRow {
         name: format!("block {key}"),
         dots: columns.iter().map(|column| pairs.cell(&key, column).and_then(Cell::number)).collect(),
     });
-    let series = ["CPU, in turn", "p99, in turn", "CPU, side by side", "p99, side by side"];
+    let series = ["server CPU a request", "median load time", "p99 of load time"];
     DotPlot {
         series: series.map(str::to_owned).into(),
         rows: rows.collect(),

@@ -11,11 +11,10 @@ use super::{
         overview,
         rows::{CounterRow, LatencyRow, ResourceRow, TrialRow},
     },
-    duet,
     rows::CoresRow,
 };
 use crate::{
-    aggregate::{Frames, column, slug, to_rows},
+    aggregate::{Frames, column, to_rows},
     results::summary::{Cell, SummaryTable},
     stats::{
         Bootstrap, Compared, Direction, Freeze, Interval, RESAMPLES, SEED, Shuffled, compare_family, median,
@@ -35,6 +34,7 @@ pub(super) fn summarise(frames: &Frames) -> Result<Vec<SummaryTable>> {
     let metrics = same_arm(frames)?;
     let frozen = Frozen::read(frames)?;
     Ok(vec![
+        design(frames)?,
         noise(&metrics)?,
         pairs(&metrics)?,
         shuffles(&metrics)?,
@@ -47,42 +47,22 @@ pub(super) fn summarise(frames: &Frames) -> Result<Vec<SummaryTable>> {
     ])
 }
 
-/// A metric of two that are one.
+/// A metric of two arms that are one.
 struct SameArm {
     name: &'static str,
-    design: &'static str,
     meaning: &'static str,
     /// Block by block.
     pairs: BTreeMap<i64, (f64, f64)>,
 }
 
-/// One after the other, then side by side.
-fn same_arm(frames: &Frames) -> Result<[SameArm; 6]> {
-    let (cpu, median, p99) = ("server CPU time per request", "median load time", "99th percentile of load time");
-    let in_turn = |name, meaning, values: PerTrial| {
-        let [first, second] = super::IN_TURN;
-        SameArm { name, design: "in turn", meaning, pairs: paired(&values, first, second) }
-    };
-    let beside = |name, meaning, values: PerTrial| SameArm {
-        name,
-        design: "side by side",
-        meaning,
-        pairs: within(&values, "alike"),
-    };
+fn same_arm(frames: &Frames) -> Result<[SameArm; 3]> {
+    let [first, second, ..] = super::COMPARED;
+    let metric = |name, meaning, values: PerTrial| SameArm { name, meaning, pairs: paired(&values, first, second) };
     Ok([
-        in_turn("cpu", cpu, metrics::cpu_us_per_request(frames, "steady")?),
-        in_turn("p50", median, metrics::latency_us(frames, "steady", 0.5)?),
-        in_turn("p99", p99, metrics::latency_us(frames, "steady", 0.99)?),
-        beside("beside_cpu", cpu, duet::cpu_us_per_request(frames)?),
-        beside("beside_p50", median, duet::latency_us(frames, 0.5)?),
-        beside("beside_p99", p99, duet::latency_us(frames, 0.99)?),
+        metric("cpu", "server CPU time per request", metrics::cpu_us_per_request(frames, "steady")?),
+        metric("p50", "median load time", metrics::latency_us(frames, "steady", 0.5)?),
+        metric("p99", "99th percentile of load time", metrics::latency_us(frames, "steady", 0.99)?),
     ])
-}
-
-/// The two servers of one arm, block by block; the values are by `arm/server`.
-fn within(values: &PerTrial, arm: &str) -> BTreeMap<i64, (f64, f64)> {
-    let [first, second] = super::PAIR.map(|server| format!("{arm}/{server}"));
-    paired(values, &first, &second)
 }
 
 fn paired(values: &PerTrial, first: &str, second: &str) -> BTreeMap<i64, (f64, f64)> {
@@ -91,33 +71,46 @@ fn paired(values: &PerTrial, first: &str, second: &str) -> BTreeMap<i64, (f64, f
     blocks.filter_map(|block| Some((block, (of(first, block)?, of(second, block)?)))).collect()
 }
 
+/// One row: how the arms that are one were tried.
+fn design(frames: &Frames) -> Result<SummaryTable> {
+    let trials = frames.rows::<TrialRow>()?;
+    let first = trials.iter().find(|trial| trial.arm == super::COMPARED[0] && trial.phase == "steady");
+    let row = vec![
+        Cell::from("slices"),
+        Cell::from(first.and_then(|trial| trial.offered_per_s)),
+        Cell::from(first.map(|trial| f64::from(trial.slices))),
+        Cell::from(first.map(|trial| trial.duration_s)),
+    ];
+    let columns = vec![
+        column("design", "how arms are compared"),
+        column("offered_per_s", "the rate that every arm was offered"),
+        column("rounds", "slices into which the measured time of an arm was cut"),
+        column("measured_s", "measured time of an arm in a block"),
+    ];
+    to_rows(STEP, "design", columns, vec![row])
+}
+
 /// One row per metric: an arm against itself. Every effect matters here, so that nothing hides behind what does not.
 fn noise(metrics: &[SameArm]) -> Result<SummaryTable> {
-    let mut rows = Vec::new();
-    // The three metrics of a design are a family, as those of an arm are elsewhere.
-    for design in metrics.chunks(3) {
-        let ratios = |metric: &SameArm| metric.pairs.values().map(|(first, second)| second / first).collect();
-        let ratios: Vec<Vec<f64>> = design.iter().map(ratios).collect();
-        let compared = |ratios| Compared { ratios, direction: Direction::LowerIsBetter, smallest_effect: 0.0 };
-        let family: Vec<Compared<'_>> = ratios.iter().map(|ratios| compared(ratios.as_slice())).collect();
-        rows.extend(design.iter().zip(compare_family(&family, SEED)).map(|(metric, compared)| {
-            vec![
-                Cell::from(metric.name),
-                Cell::from(metric.design),
-                Cell::from(metric.meaning),
-                Cell::from(compared.blocks),
-                Cell::from(compared.ratio),
-                Cell::from(compared.interval.map(|interval| interval.low)),
-                Cell::from(compared.interval.map(|interval| interval.high)),
-                Cell::from(compared.interval.map(noise_floor)),
-                Cell::from(compared.smallest_detectable),
-                Cell::from(compared.adjusted_p_value),
-            ]
-        }));
-    }
+    let ratios = |metric: &SameArm| metric.pairs.values().map(|(first, second)| second / first).collect();
+    let ratios: Vec<Vec<f64>> = metrics.iter().map(ratios).collect();
+    let compared = |ratios| Compared { ratios, direction: Direction::LowerIsBetter, smallest_effect: 0.0 };
+    let family: Vec<Compared<'_>> = ratios.iter().map(|ratios| compared(ratios.as_slice())).collect();
+    let rows = metrics.iter().zip(compare_family(&family, SEED)).map(|(metric, compared)| {
+        vec![
+            Cell::from(metric.name),
+            Cell::from(metric.meaning),
+            Cell::from(compared.blocks),
+            Cell::from(compared.ratio),
+            Cell::from(compared.interval.map(|interval| interval.low)),
+            Cell::from(compared.interval.map(|interval| interval.high)),
+            Cell::from(compared.interval.map(noise_floor)),
+            Cell::from(compared.smallest_detectable),
+            Cell::from(compared.adjusted_p_value),
+        ]
+    });
     let columns = vec![
-        column("metric", "design and metric"),
-        column("design", "whether the two were measured one after the other or at the same time"),
+        column("metric", "the metric"),
         column("meaning", "what is compared"),
         column("blocks", "blocks in which both trials were valid"),
         column("ratio", "typical ratio second / first (Hodges-Lehmann estimate over the blocks)"),
@@ -127,7 +120,7 @@ fn noise(metrics: &[SameArm]) -> Result<SummaryTable> {
         column("detectable_share", "the change that as many blocks reveal in four of five attempts"),
         column("p", "of the sign-flip test, corrected for the three metrics (Holm)"),
     ];
-    to_rows(STEP, "noise", columns, rows)
+    to_rows(STEP, "noise", columns, rows.collect())
 }
 
 /// One row per block: the ratios of the two trials of one arm.
@@ -145,47 +138,45 @@ fn pairs(metrics: &[SameArm]) -> Result<SummaryTable> {
         column("cpu_ratio", "server CPU time per request, second trial / first"),
         column("p50_ratio", "median load time, second trial / first"),
         column("p99_ratio", "99th percentile of load time, second trial / first"),
-        column("beside_cpu_ratio", "server CPU time per request of two servers side by side, second / first"),
-        column("beside_p50_ratio", "their median load time, second / first"),
-        column("beside_p99_ratio", "their 99th percentile of load time, second / first"),
     ];
     to_rows(STEP, "pairs", columns, rows.collect())
 }
 
-/// One row per design: verdicts on data in which there is nothing to find.
+/// One row: verdicts on data in which there is nothing to find.
 fn shuffles(metrics: &[SameArm]) -> Result<SummaryTable> {
-    let rows = metrics.chunks(3).map(|design| {
-        let data: Vec<Vec<(f64, f64)>> = design.iter().map(|metric| metric.pairs.values().copied().collect()).collect();
-        let Shuffled { rounds, verdicts, false_rounds, better, worse } = shuffled(&data, 0.0, SHUFFLES, SEED);
-        #[expect(clippy::cast_precision_loss, reason = "some hundred")]
-        let share = false_rounds as f64 / rounds as f64;
-        let name = design.first().map_or("", |metric| metric.design);
-        let counts = [rounds, verdicts, better + worse, false_rounds].map(Cell::from);
-        [Cell::Text(slug(name))].into_iter().chain(counts).chain([Cell::from(share)]).collect()
-    });
+    let data: Vec<Vec<(f64, f64)>> = metrics.iter().map(|metric| metric.pairs.values().copied().collect()).collect();
+    let Shuffled { rounds, verdicts, false_rounds, better, worse } = shuffled(&data, 0.0, SHUFFLES, SEED);
+    #[expect(clippy::cast_precision_loss, reason = "some hundred")]
+    let share = false_rounds as f64 / rounds as f64;
+    let counts = [rounds, verdicts, better + worse, false_rounds].map(Cell::from);
+    let row = [Cell::from("all")].into_iter().chain(counts).chain([Cell::from(share)]).collect();
     let columns = vec![
-        column("design", "whether the two were measured one after the other or at the same time"),
+        column("shuffles", "all re-analyses"),
         column("rounds", "how many, each with the labels of some blocks exchanged"),
         column("verdicts", "verdicts in them, one per metric"),
         column("false_verdicts", "verdicts that found a difference"),
         column("false_rounds", "re-analyses with at least one such verdict"),
         column("false_share", "their share"),
     ];
-    to_rows(STEP, "shuffles", columns, rows.collect())
+    to_rows(STEP, "shuffles", columns, vec![row])
 }
 
 /// One row per known effect: what the server says it added, and what was found from outside.
 fn effects(frames: &Frames) -> Result<SummaryTable> {
-    let (mean_us, cpu_us) = (duet::mean_us(frames)?, duet::cpu_us_per_request(frames)?);
+    let (mean_us, cpu_us) = (mean_us(frames)?, metrics::cpu_us_per_request(frames, "steady")?);
     let truth = |arm: &str, counter: &str| added_us(frames, arm, counter);
     let rows = [
         ("delay", "mean load time", "delayed", &mean_us, truth("delayed", "handicap_delay_seconds")?),
         ("cpu", "server CPU time per request", "loaded", &cpu_us, truth("loaded", "handicap_cpu_seconds")?),
     ];
     let rows = rows.into_iter().map(|(name, metric, arm, values, truth_us)| {
-        let pairs = within(values, arm);
-        let differences: Vec<f64> = pairs.values().map(|(without, with)| with - without).collect();
-        let base_us = median(&pairs.values().map(|(without, _)| *without).collect::<Vec<_>>());
+        let [first, second, ..] = super::COMPARED;
+        let of = |arm: &str, block: i64| values.get(&(arm.to_owned(), block)).copied();
+        let pair = |block| Some((f64::midpoint(of(first, block)?, of(second, block)?), of(arm, block)?));
+        let blocks = values.keys().filter(|(name, _)| name == arm).map(|(_, block)| *block);
+        let pairs: Vec<(f64, f64)> = blocks.filter_map(pair).collect();
+        let differences: Vec<f64> = pairs.iter().map(|(without, with)| with - without).collect();
+        let base_us = median(&pairs.iter().map(|(without, _)| *without).collect::<Vec<_>>());
         let drawn = Bootstrap::new(&differences, RESAMPLES, SEED);
         let interval = drawn.as_ref().map(|drawn| drawn.interval(0.95));
         let found = crate::stats::hodges_lehmann(&differences);
@@ -207,7 +198,7 @@ fn effects(frames: &Frames) -> Result<SummaryTable> {
         column("effect", "what was added to every request"),
         column("metric", "where it must show"),
         column("blocks", "blocks in which all trials were valid"),
-        column("base_us", "the metric of the server without it, median over the blocks"),
+        column("base_us", "the metric without it: the mean of the two arms that are one, median over the blocks"),
         column("added_us", "what was added, by the server's own clock, median over the trials"),
         column("found_us", "what was found (Hodges-Lehmann estimate over the blocks)"),
         column("low_us", "lower end of its 95 % interval"),
@@ -216,6 +207,16 @@ fn effects(frames: &Frames) -> Result<SummaryTable> {
         column("covered", "whether the interval holds what was added"),
     ];
     to_rows(STEP, "effects", columns, rows.collect())
+}
+
+/// The mean load time by arm and block. A mean, because what is added to every request is added to it, whatever the distribution of what
+/// is added.
+fn mean_us(frames: &Frames) -> Result<PerTrial> {
+    let steady = col("phase").eq(lit("steady")).and(col("status").gt(lit(0)));
+    let answered = of_valid(frames.lazy::<LatencyRow>()?.filter(steady), &metrics::valid(frames)?);
+    let sum_us = (col("bucket_us") * col("count")).sum().cast(DataType::Float64);
+    let mean_us = (sum_us / col("count").sum().cast(DataType::Float64)).alias("mean_us");
+    metrics::per_trial(&answered.group_by(["arm", "block"].map(col)).agg([mean_us]).collect()?, "mean_us")
 }
 
 /// What a server really added to each request, from its own counters.

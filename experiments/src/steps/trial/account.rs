@@ -1,7 +1,7 @@
 //! An account of the blog for the requests that need one, made as a visitor makes it: over HTTP, once per trial, before its clock
 //! starts.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use reqwest::{
@@ -15,16 +15,14 @@ use crate::load::spec::Endpoint;
 /// Hashing a password takes a while on purpose.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Gives every endpoint of `mix` that changes something the right to do so, if there is one.
-pub(super) async fn authorise(mix: &mut [Endpoint], base_url: &str) -> Result<()> {
+/// The headers that give the endpoints of `mix` that change something the right to do so, by their names.
+pub(super) async fn headers(mix: &[Endpoint], base_url: &str) -> Result<BTreeMap<String, BTreeMap<String, String>>> {
     if !mix.iter().any(|endpoint| endpoint.name == super::mix::ADD_COMMENT) {
-        return Ok(());
+        return Ok(BTreeMap::new());
     }
     let token = sign_in(base_url).await.context("cannot sign in to the blog")?;
-    for endpoint in mix.iter_mut().filter(|endpoint| endpoint.name == super::mix::ADD_COMMENT) {
-        endpoint.headers.insert("Authorization".to_owned(), format!("Bearer {token}"));
-    }
-    Ok(())
+    let right = [("Authorization".to_owned(), format!("Bearer {token}"))].into();
+    Ok([(super::mix::ADD_COMMENT.to_owned(), right)].into())
 }
 
 /// Registers a user, which begins a session, and gives the session's token: what the cookie carries can be sent as a header too.

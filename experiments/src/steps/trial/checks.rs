@@ -31,6 +31,16 @@ pub(super) struct Doubts {
 }
 
 impl Doubts {
+    /// Whether there is any.
+    pub(super) fn any(&self) -> bool {
+        !self.of_trial.is_empty() || self.of_phase.values().any(|doubts| !doubts.is_empty())
+    }
+
+    /// One more about the trial as a whole.
+    pub(super) fn of_trial(&mut self, doubt: String) {
+        self.of_trial.push(doubt);
+    }
+
     /// All that is said against a phase, in one line; `None` if nothing is.
     pub(super) fn about(&self, phase: &str) -> Option<String> {
         let own = self.of_phase.get(phase).into_iter().flatten();

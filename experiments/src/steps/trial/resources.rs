@@ -1,6 +1,6 @@
 //! What a trial costs: readings at the edges of each phase, and once a second in between, turned into rows.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 use anyhow::{Context, Result};
 use sqlx::PgPool;
@@ -10,7 +10,7 @@ use super::{
     rows::{CounterRow, ResourceRow},
 };
 use crate::probe::{
-    app,
+    app::{self, Metrics},
     component::{Component, Snapshot, Usage},
     nginx, postgres, redis,
     sampler::{self, Sampler},
@@ -24,16 +24,19 @@ pub(super) struct Sources {
     pub(super) redis_url: String,
     pub(super) nginx: nginx::Status,
     /// The app servers by name.
-    pub(super) apps: Vec<(String, app::Metrics)>,
+    pub(super) apps: Vec<(String, Metrics)>,
 }
 
 /// The readings of one trial in the making.
 pub(super) struct Readings {
     sources: Sources,
     reader: Box<dyn Source>,
+    /// Whether each second is read too.
+    each_second: bool,
     sampler: Option<Sampler>,
     /// The measured phase that is under way, and the reading at its start.
     open: Option<(String, Edge)>,
+    /// What was measured: a phase in one piece or in several.
     done: Vec<(String, Edge, Edge)>,
     seconds: Vec<sampler::Row>,
     /// Before the first request and after the last answer.
@@ -60,8 +63,6 @@ struct Edge {
     redis: redis::Counters,
     nginx: nginx::Counters,
     apps: Vec<(String, app::Counters)>,
-    /// CPU time of PostgreSQL's processes that work for each server.
-    backends_us: Vec<u64>,
 }
 
 impl Readings {
@@ -69,6 +70,7 @@ impl Readings {
         Ok(Self {
             sources,
             reader: source::open()?,
+            each_second: false,
             sampler: None,
             open: None,
             done: Vec::new(),
@@ -77,6 +79,11 @@ impl Readings {
             between: 0,
             frozen: None,
         })
+    }
+
+    /// From the first measured phase on, each second is read as well.
+    pub(super) fn sample_seconds(&mut self) {
+        self.each_second = true;
     }
 
     /// Before the first request.
@@ -108,32 +115,62 @@ impl Readings {
 
     /// What the machine went through in a phase: the part of its processors' time that the host gave to others.
     pub(super) fn steal_share(&self, phase: &str) -> Option<f64> {
-        let (_, start, end) = self.done.iter().find(|(name, ..)| name == phase)?;
-        Snapshot::difference(&start.snapshot, &end.snapshot).noise.steal_share()
+        let (mut steal_us, mut all_us) = (0, 0);
+        for (start, end) in self.pieces(phase) {
+            let noise = Snapshot::difference(&start.snapshot, &end.snapshot).noise;
+            steal_us += noise.steal_us?;
+            all_us += noise.steal_us? + noise.busy_us + noise.idle_us;
+        }
+        (all_us > 0).then(|| steal_us as f64 / all_us as f64)
     }
 
-    /// A phase begins, which ends the one before it. Phases outside of the measured window are not read.
-    pub(super) async fn enter(&mut self, phase: Option<String>) -> Result<()> {
-        if self.open.is_none() && phase.is_none() {
-            return Ok(());
-        }
+    /// A measured phase, or a piece of one, begins. It ends the one before it.
+    pub(super) async fn enter(&mut self, phase: String) -> Result<()> {
         let now = Instant::now();
-        if let Some((name, start)) = self.open.take() {
-            let end = self.read(true).await?;
-            self.between += 1;
-            self.done.push((name, start, end));
-        }
-        let Some(name) = phase else {
-            self.seconds = self.sampler.take().map(Sampler::stop).transpose()?.unwrap_or_default();
-            return Ok(());
-        };
-        if self.sampler.is_none() {
+        self.shut(true).await?;
+        if self.each_second && self.sampler.is_none() {
             self.sampler = Some(Sampler::start(source::open()?, self.sources.components.clone(), now)?);
         }
         let start = self.read(false).await?;
         self.between += 1;
-        self.open = Some((name, start));
+        self.open = Some((phase, start));
         Ok(())
+    }
+
+    /// What was entered ends and nothing follows at once. Memory is read at the end of a phase only, not of each of its pieces.
+    pub(super) async fn leave(&mut self, with_memory: bool) -> Result<()> {
+        self.shut(with_memory).await?;
+        self.seconds.extend(self.sampler.take().map(Sampler::stop).transpose()?.unwrap_or_default());
+        Ok(())
+    }
+
+    async fn shut(&mut self, with_memory: bool) -> Result<()> {
+        if let Some((name, start)) = self.open.take() {
+            let end = self.read(with_memory).await?;
+            self.between += 1;
+            self.done.push((name, start, end));
+        }
+        Ok(())
+    }
+
+    /// In how many pieces a phase was measured.
+    pub(super) fn slices(&self, phase: &str) -> u32 {
+        u32::try_from(self.pieces(phase).count()).unwrap_or(u32::MAX)
+    }
+
+    /// The names of what was measured, in order.
+    fn phases(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for (name, ..) in &self.done {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    fn pieces(&self, phase: &str) -> impl Iterator<Item = (&Edge, &Edge)> {
+        self.done.iter().filter(move |(name, ..)| name == phase).map(|(_, start, end)| (start, end))
     }
 
     /// Memory is read at the end only: walking through it takes processor time, which the window would have to pay.
@@ -150,38 +187,32 @@ impl Readings {
         for (name, metrics) in &self.sources.apps {
             apps.push((name.clone(), metrics.read().await?));
         }
-        let backends_us = self.backends_us().await?;
-        Ok(Edge { snapshot, postgres, redis, nginx, apps, backends_us })
-    }
-
-    /// A connection that was opened within a window has its whole time counted in it, which is right: all of it was spent there.
-    async fn backends_us(&mut self) -> Result<Vec<u64>> {
-        let names: Vec<String> = self.sources.apps.iter().map(|(name, _)| name.clone()).collect();
-        let backends = postgres::backends(&self.sources.pool, &names).await?;
-        let components: Vec<Component> =
-            names.into_iter().zip(backends).map(|(name, roots)| Component { name, roots }).collect();
-        let used = Snapshot::read_counters(self.reader.as_mut(), &components)?.components;
-        Ok(components.iter().map(|component| used.get(&component.name).map_or(0, Usage::cpu_us)).collect())
+        Ok(Edge { snapshot, postgres, redis, nginx, apps })
     }
 
     /// Rows of each phase as a whole, and of each second.
     pub(super) fn resources(&self, arm: &str, place: Place) -> Vec<ResourceRow> {
         let Place { block, attempt, .. } = place;
         let mut rows = Vec::new();
-        for (phase, start, end) in &self.done {
-            for (component, usage) in Snapshot::difference(&start.snapshot, &end.snapshot).components {
-                rows.push(ResourceRow {
-                    block,
-                    arm: arm.to_owned(),
-                    attempt,
-                    phase: phase.clone(),
-                    second: None,
-                    component,
-                    cpu_us: usage.cpu_us(),
-                    cpu_kernel_us: Some(usage.cpu_kernel_us),
-                    memory_bytes: usage.memory_bytes,
-                });
+        for phase in self.phases() {
+            let mut used: BTreeMap<String, Usage> = BTreeMap::new();
+            for (start, end) in self.pieces(phase) {
+                for (component, usage) in Snapshot::difference(&start.snapshot, &end.snapshot).components {
+                    let sum = used.entry(component).or_default();
+                    *sum = Usage::sum(sum, &usage);
+                }
             }
+            rows.extend(used.into_iter().map(|(component, usage)| ResourceRow {
+                block,
+                arm: arm.to_owned(),
+                attempt,
+                phase: phase.to_owned(),
+                second: None,
+                component,
+                cpu_us: usage.cpu_us(),
+                cpu_kernel_us: Some(usage.cpu_kernel_us),
+                memory_bytes: usage.memory_bytes,
+            }));
         }
         let of_second = |row: &sampler::Row| {
             Some(ResourceRow {
@@ -204,18 +235,20 @@ impl Readings {
     pub(super) fn counters(&self, arm: &str, place: Place) -> Vec<CounterRow> {
         let Place { block, attempt, .. } = place;
         let mut rows = Vec::new();
-        for (phase, start, end) in &self.done {
-            for (component, counter, value) in counted(start, end) {
-                rows.push(CounterRow {
-                    block,
-                    arm: arm.to_owned(),
-                    attempt,
-                    phase: phase.clone(),
-                    component,
-                    counter,
-                    value,
-                });
+        for phase in self.phases() {
+            let mut sums: BTreeMap<(String, String), f64> = BTreeMap::new();
+            for (component, counter, value) in self.pieces(phase).flat_map(|(start, end)| counted(start, end)) {
+                *sums.entry((component, counter)).or_default() += value;
             }
+            rows.extend(sums.into_iter().map(|((component, counter), value)| CounterRow {
+                block,
+                arm: arm.to_owned(),
+                attempt,
+                phase: phase.to_owned(),
+                component,
+                counter,
+                value,
+            }));
         }
         rows
     }
@@ -242,9 +275,6 @@ fn counted(start: &Edge, end: &Edge) -> Vec<(String, String, f64)> {
     }
     let named = |(component, counter, value): (&str, &str, f64)| (component.to_owned(), counter.to_owned(), value);
     let mut counted: Vec<_> = counted.into_iter().map(named).collect();
-    for ((name, _), (before, after)) in start.apps.iter().zip(start.backends_us.iter().zip(&end.backends_us)) {
-        counted.push((name.clone(), "postgres_cpu_us".to_owned(), after.saturating_sub(*before) as f64));
-    }
     for (name, counters) in differences(start, end) {
         let handicap = counters.into_iter().filter(|(counter, _)| counter.starts_with("handicap_"));
         counted.extend(handicap.map(|(counter, value)| (name.to_owned(), counter, value)));

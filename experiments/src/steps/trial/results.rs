@@ -34,6 +34,7 @@ pub(super) fn trials(
         attempt: place.attempt,
         phase: phase.name.clone(),
         duration_s: phase.duration_s,
+        slices: readings.slices(&phase.name),
         offered_per_s: planned_rate(result, &phase.name),
         achieved_per_s: phase.achieved_per_s,
         offered: phase.offered_count,

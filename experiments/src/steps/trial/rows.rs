@@ -7,7 +7,7 @@ row! {
     pub struct TrialRow in "trials.csv" {
         /// The block; in each every arm is tried once, in random order.
         block: u32,
-        /// Place in the block's order, from 0.
+        /// Place in the order in which the arms of the block began, from 0.
         place: u32,
         /// The configuration.
         arm: String,
@@ -15,8 +15,10 @@ row! {
         attempt: u32,
         /// The phase of the trial.
         phase: String,
-        /// Length of the phase.
+        /// Length of the phase; of all its slices together.
         duration_s: f64,
+        /// Slices in which it was measured, between those of the other arms of its block; 1 where it was measured whole.
+        slices: u32,
         /// Offered rate; empty in a closed loop, where the answers set the pace.
         offered_per_s: Option<f64>,
         /// Rate of expected answers that were complete before the phase ended.

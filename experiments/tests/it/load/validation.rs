@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 fn message(change: impl FnOnce(&mut Value)) -> String {
     let mut spec = json!({
-        "version": 1, "base_url": "http://127.0.0.1:8080", "seed": 1, "users": 4, "output": "result.json",
+        "version": 2, "targets": [{"base_url": "http://127.0.0.1:8080"}], "seed": 1, "users": 4, "output": "result.json",
         "phases": [{"name": "warm-up", "duration_s": 1, "measured": false}, {"name": "steady", "duration_s": 2, "rate_per_s": 100}],
         "mix": [{"name": "post", "weight": 1, "path": "/posts/{id}", "ids": {"zipf": {"count": 10, "exponent": 1.1}}}],
     });
@@ -31,19 +31,29 @@ fn with_start(spec: &mut Value, change: impl FnOnce(&mut Value)) {
 fn absurd_values_are_named() {
     let cases: Vec<String> = vec![
         message(|_| {}),
-        message(|spec| spec["version"] = json!(2)),
+        message(|spec| spec["version"] = json!(1)),
         message(|spec| spec["user"] = json!(4)),
         message(|spec| drop(spec.as_object_mut().unwrap().remove("seed"))),
         message(|spec| spec["users"] = json!("many")),
         message(|spec| spec["users"] = json!(0)),
-        message(|spec| spec["base_url"] = json!("localhost:80")),
-        message(|spec| spec["base_url"] = json!("http://localhost/blog")),
+        message(|spec| spec["targets"][0]["base_url"] = json!("localhost:80")),
+        message(|spec| spec["targets"][0]["base_url"] = json!("http://localhost/blog")),
+        message(|spec| spec["targets"] = json!([])),
+        message(|spec| spec["targets"][0]["headers"] = json!({"post": {"Authorization": "Bearer x"}})),
+        message(|spec| spec["targets"][0]["headers"] = json!({"posts": {"Authorization": "Bearer x"}})),
+        message(|spec| spec["targets"][0]["headers"] = json!({"post": {"Cookie": "x=y"}})),
+        message(|spec| {
+            spec["mix"][0]["headers"] = json!({"accept": "a"});
+            spec["targets"][0]["headers"] = json!({"post": {"Accept": "b"}});
+        }),
         message(|spec| spec["worker"] = json!({"index": 2, "count": 2})),
         message(|spec| spec["requests_per_session"] = json!(5)),
         message(|spec| spec["phases"] = json!([])),
         message(|spec| spec["phases"][1]["duration_s"] = json!(0)),
         message(|spec| spec["phases"][1]["rate_per_s"] = json!(-3)),
         message(|spec| spec["phases"][1]["rate_per_s"] = json!(0.01)),
+        message(|spec| spec["phases"][1]["target"] = json!(1)),
+        message(|spec| spec["phases"][1]["pause_s"] = json!(-1)),
         message(|spec| spec["phases"][1]["name"] = json!("warm-up")),
         message(|spec| spec["phases"][1]["measured"] = json!(false)),
         message(|spec| spec["phases"].as_array_mut().unwrap().reverse()),
@@ -74,19 +84,26 @@ fn absurd_values_are_named() {
     ];
     insta::assert_snapshot!(cases.join("\n"), @r#"
     accepted
-    field `version` is `2`; accepted: 1
-    unknown field `user`, expected one of `version`, `base_url`, `seed`, `users`, `worker`, `arrivals`, `cookies`, `requests_per_session`, `timeout_s`, `drain_limit_s`, `cpu_list`, `phases`, `mix`, `session_start`, `output`
+    field `version` is `1`; accepted: 2
+    unknown field `user`, expected one of `version`, `targets`, `seed`, `users`, `worker`, `arrivals`, `cookies`, `requests_per_session`, `timeout_s`, `drain_limit_s`, `cpu_list`, `phases`, `mix`, `session_start`, `output`
     missing field `seed`
     invalid type: string "many", expected u32
     field `users` is `0`; accepted: 1 to 10000
-    field `base_url` is `localhost:80`; accepted: `http://HOST:PORT` without a path
-    field `base_url` is `http://localhost/blog`; accepted: `http://HOST:PORT` without a path
+    field `targets[0].base_url` is `localhost:80`; accepted: `http://HOST:PORT` without a path
+    field `targets[0].base_url` is `http://localhost/blog`; accepted: `http://HOST:PORT` without a path
+    field `targets` is `[]`; accepted: at least one target
+    accepted
+    field `targets[0].headers` is `posts`; accepted: names of endpoints
+    field `targets[0].headers.post` is `Cookie`; accepted: headers that the generator does not set itself
+    field `targets[0].headers.post` is `post`; accepted: headers that the endpoint itself does not have
     field `worker.index` is `2`; accepted: less than `worker.count`
     field `requests_per_session` is `5`; accepted: null unless `cookies` is `per_user`
     field `phases` is `[]`; accepted: at least one phase
     field `phases[1].duration_s` is `0`; accepted: 0.01 to 86400
     field `phases[1].rate_per_s` is `-3`; accepted: above 0, at most 1000000, or null for a closed loop
     field `phases[1].rate_per_s` is `0.01`; accepted: a rate that gives at least one request in the phase
+    field `phases[1].target` is `1`; accepted: the place of one of the `targets`, from 0
+    field `phases[1].pause_s` is `-1`; accepted: 0 to 3600
     field `phases[1].name` is `warm-up`; accepted: a name that no other phase has
     field `phases` is `all unmeasured`; accepted: at least one phase with `measured` true
     field `phases[1].measured` is `false`; accepted: true, once a phase before it is measured

@@ -1,0 +1,241 @@
+//! The arms of a block at the same time and yet one by one: all of them are up, and the load goes round them in short slices, in an
+//! order that is drawn anew for each round. What the machine goes through in ten seconds then meets all of them alike, which trials
+//! that follow each other do not achieve. An arm whose turn it is not costs next to nothing, and is not counted.
+//!
+//! The idea is that of duet benchmarking (Bulej et al., ICPE 2020) and of interleaved trials (Abedi and Brecht, ICPE 2017), without
+//! the first's contention between the arms.
+
+use std::{ops::Range, time::Duration};
+
+use anyhow::{Context, Result};
+
+use super::{Arm, Detail, Load, Place, Tried, checks, site::Site, specify};
+use crate::{
+    load::{event::Event, result::TrialResult, run::Runner, spec::Phase},
+    stack::supervise,
+    steps::{Bench, bench::blocks},
+};
+
+/// Before each slice nothing is due for so long: the requests of the one before end, and the counters are read.
+const PAUSE_S: f64 = 0.06;
+
+/// How a block is cut.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::steps) struct Slices {
+    /// Blocks.
+    pub(in crate::steps) blocks: u32,
+    /// Slices of each measured phase of each arm.
+    pub(in crate::steps) rounds: u32,
+}
+
+/// A slice on the generator's clock.
+#[derive(Debug, Clone, PartialEq)]
+struct Slice {
+    /// Place of its arm.
+    arm: usize,
+    /// The phase that it is a part of.
+    phase: String,
+    measured: bool,
+    /// Whether it is the last of its arm in its phase.
+    last: bool,
+}
+
+/// About how long it takes: `each_s` is what each arm gets in a block.
+pub(in crate::steps) fn planned_s(arms: usize, slices: Slices, each_s: f64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a few arms")]
+    let arms = arms as f64;
+    f64::from(slices.blocks) * arms * (super::START_S + each_s + f64::from(slices.rounds) * PAUSE_S)
+}
+
+/// Tries all arms in each block, side by side, and the whole block once more where one of them must not be used. `purpose` names the
+/// draws of the order; `part` is which part of the step this is.
+pub(in crate::steps) async fn run_interleaved(
+    bench: &mut Bench<'_>,
+    arms: &[Arm],
+    (slices, purpose): (Slices, &str),
+    load: &Load,
+    detail: Detail,
+    part: Range<f64>,
+) -> Result<Vec<Tried>> {
+    let mut tried = Vec::new();
+    for block in 1..=slices.blocks {
+        let mut again = String::new();
+        for attempt in 1..=bench.profile.attempts {
+            let done = f64::from(block - 1) / f64::from(slices.blocks);
+            let what = format!("block {block} of {}: {} arms in slices{again}", slices.blocks, arms.len());
+            bench.progress.say(part.start + (part.end - part.start) * done, &what);
+            let order = blocks(bench.profile.seed, &format!("{purpose} {block}"), arms.len(), slices.rounds);
+            let place = Place { block, place: 0, attempt };
+            let all = try_block(bench, arms, &order, load, place, detail).await?;
+            let problem = all.iter().find_map(|one| one.problem().map(str::to_owned));
+            tried.extend(all);
+            match problem {
+                None => break,
+                Some(problem) => again = format!(", again because {problem}"),
+            }
+        }
+    }
+    Ok(tried)
+}
+
+async fn try_block(
+    bench: &mut Bench<'_>,
+    arms: &[Arm],
+    order: &[Vec<usize>],
+    load: &Load,
+    place: Place,
+    detail: Detail,
+) -> Result<Vec<Tried>> {
+    let names: Vec<&str> = arms.iter().map(|arm| arm.name).collect();
+    let key = format!("{}.{}.{}", place.block, names.join("+"), place.attempt);
+    if let Some(tried) = bench.kept::<Vec<Tried>>(&key) {
+        bench.measured(tried.iter().map(|one| Duration::from_micros(one.window_us)).sum());
+        return Ok(tried);
+    }
+    let mut sites = Vec::with_capacity(arms.len());
+    let mut targets = Vec::with_capacity(arms.len());
+    for (number, arm) in arms.iter().enumerate() {
+        let named = || format!("the arm `{}` failed in block {}", arm.name, place.block);
+        let mut site = Site::open(bench, arm, number).await.with_context(named)?;
+        targets.push(site.target(load).await.with_context(named)?);
+        sites.push(site);
+    }
+    let (slices, phases) = cut(&load.phases, &names, order);
+    let spec = specify(bench, load, place.block, targets, phases);
+    let supervisor = bench.blog.folder.programs().supervisor.clone();
+    let runner = Runner { binary: supervisor.clone(), prefix: supervise::prefix(&supervisor), cpu_list: Vec::new() };
+    let outcome = observe(&runner, &mut sites, &spec, &slices).await;
+    bench.blog.check().with_context(|| format!("block {} failed", place.block))?;
+    let seen = outcome.with_context(|| format!("block {} failed", place.block))?;
+    let tried = conclude(bench, sites, &seen, &slices, load, place, detail).await?;
+    bench.measured(Duration::from_micros(seen.window_us));
+    bench.keep(&key, &tried)?;
+    Ok(tried)
+}
+
+/// The phases of the load as slices: the warm-up of each arm whole, in the order of the first round; then each measured phase in rounds.
+/// Slices of one round and phase draw the same requests, whichever arm they are for.
+fn cut(phases: &[Phase], arms: &[&str], order: &[Vec<usize>]) -> (Vec<Slice>, Vec<Phase>) {
+    let (mut slices, mut planned) = (Vec::new(), Vec::new());
+    let mut draws = 0;
+    for phase in phases {
+        let rounds = if phase.measured { order } else { &order[..1] };
+        #[expect(clippy::cast_precision_loss, reason = "a few rounds")]
+        let duration_s = phase.duration_s / rounds.len() as f64;
+        for (round, places) in rounds.iter().enumerate() {
+            for &arm in places {
+                let name = format!("{} {} {}", phase.name, round + 1, arms[arm]);
+                let pause_s = PAUSE_S;
+                planned.push(Phase { name, duration_s, target: arm, pause_s, draws: Some(draws), ..phase.clone() });
+                let last = round + 1 == rounds.len();
+                slices.push(Slice { arm, phase: phase.name.clone(), measured: phase.measured, last });
+            }
+            draws += 1;
+        }
+    }
+    (slices, planned)
+}
+
+/// Runs the load, and reads each arm at the edges of its own slices.
+async fn observe(
+    runner: &Runner,
+    sites: &mut [Site],
+    spec: &crate::load::spec::TrialSpec,
+    slices: &[Slice],
+) -> Result<TrialResult> {
+    for site in sites.iter_mut() {
+        site.readings.begin().await?;
+    }
+    let mut open: Option<&Slice> = None;
+    let mut trouble = None;
+    let outcome = runner
+        .run(spec, async |event| {
+            let next = match event {
+                Event::Phase { name } => spec.phases.iter().position(|phase| phase.name == name).map(|at| &slices[at]),
+                Event::Measured => None,
+                Event::Measuring { .. } => return,
+            };
+            // What the slice before has under way ends in the first half of the pause.
+            tokio::time::sleep(Duration::from_secs_f64(PAUSE_S / 2.0)).await;
+            let mut heard = Ok(());
+            if let Some(slice) = open.take() {
+                heard = sites[slice.arm].readings.leave(slice.last).await;
+            }
+            if let Some(slice) = next.filter(|slice| slice.measured) {
+                heard = heard.and(sites[slice.arm].readings.enter(slice.phase.clone()).await);
+                open = Some(slice);
+            }
+            trouble = trouble.take().or(heard.err());
+        })
+        .await?;
+    for site in sites.iter_mut() {
+        site.readings.end().await?;
+    }
+    trouble.map_or(Ok(outcome.result), Err)
+}
+
+/// Stops the sites and takes apart what was seen. Arms are compared within blocks, so that a block is used whole or not at all.
+async fn conclude(
+    bench: &mut Bench<'_>,
+    sites: Vec<Site>,
+    seen: &TrialResult,
+    slices: &[Slice],
+    load: &Load,
+    place: Place,
+    detail: Detail,
+) -> Result<Vec<Tried>> {
+    let mut parts = Vec::with_capacity(sites.len());
+    for (number, site) in sites.into_iter().enumerate() {
+        let of_arm = |name: &str| {
+            let at = seen.spec.phases.iter().position(|phase| phase.name == name)?;
+            (slices[at].arm == number).then(|| slices[at].phase.clone())
+        };
+        let part = seen.part(of_arm);
+        let (arm, body_digest) = (site.arm.clone(), site.body_digest.clone());
+        let readings = site.close(bench).await.with_context(|| format!("the arm `{}` failed", arm.name))?;
+        let doubts = checks::doubts(&part, load, &readings);
+        parts.push((arm, part, readings, doubts, body_digest));
+    }
+    let culprit = parts.iter().find(|(.., doubts, _)| doubts.any()).map(|(arm, ..)| arm.name);
+    let tried = parts.iter_mut().enumerate().map(|(number, (arm, part, readings, doubts, body_digest))| {
+        if let Some(culprit) = culprit.filter(|culprit| *culprit != arm.name && !doubts.any()) {
+            doubts.of_trial(format!("the arm `{culprit}` of the same block must not be used"));
+        }
+        let first = slices.iter().position(|slice| slice.arm == number).unwrap_or(number);
+        let place = Place { place: u32::try_from(first).unwrap_or(u32::MAX), ..place };
+        Tried::new(part, (arm, place, detail), readings, doubts, body_digest)
+    });
+    Ok(tried.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_arm_gets_all_of_its_load_in_slices_that_ask_for_the_same() {
+        let phases =
+            [Phase::warm_up(1.0, Some(10.0)), Phase::new("steady", 4.0, Some(10.0)), Phase::new("peak", 1.0, None)];
+        let order = [vec![1, 0], vec![0, 1]];
+        let (slices, planned) = cut(&phases, &["off", "on"], &order);
+        let names: Vec<&str> = planned.iter().map(|phase| phase.name.as_str()).collect();
+        let steady = ["steady 1 on", "steady 1 off", "steady 2 off", "steady 2 on"];
+        let peak = ["peak 1 on", "peak 1 off", "peak 2 off", "peak 2 on"];
+        assert_eq!(names, [["warm_up 1 on", "warm_up 1 off"].as_slice(), &steady, &peak].concat());
+        for arm in 0..2 {
+            let own = |name: &str| {
+                planned
+                    .iter()
+                    .filter(move |phase| phase.target == arm)
+                    .zip(slices.iter().filter(move |slice| slice.arm == arm))
+                    .filter(|(_, slice)| slice.phase == name)
+                    .map(|(phase, _)| phase.duration_s)
+                    .sum::<f64>()
+            };
+            assert_eq!(["warm_up", "steady", "peak"].map(own), [1.0, 4.0, 1.0]);
+        }
+        let draws: Vec<Option<u32>> = planned.iter().map(|phase| phase.draws).collect();
+        assert_eq!(draws, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4].map(Some));
+        assert_eq!(slices.iter().filter(|slice| slice.last).count(), 6, "the last of each arm and phase");
+    }
+}
