@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::{Bench, blog::Setup};
 use crate::load::{
     result::TrialResult,
-    spec::{self, Arrivals, Cookies, Endpoint, Phase, SPEC_VERSION, TrialSpec},
+    spec::{self, Arrivals, Cookies, Endpoint, Method, Phase, SPEC_VERSION, TrialSpec},
 };
 pub(super) use freeze::Freeze;
 pub(super) use in_turn::run_in_turn;
@@ -76,6 +76,11 @@ impl Load {
             statements_per_miss: None,
             freeze: None,
         }
+    }
+
+    /// Whether it leaves the database as it was.
+    fn only_reads(&self) -> bool {
+        self.mix.iter().chain(&self.session_start).all(|endpoint| endpoint.method != Method::Post)
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) fn doubts(result: &TrialResult, load: &Load, readings: &Readings) -> 
         doubts.of_phase.insert(phase.name.clone(), found.into_iter().flatten().collect());
     }
     if let Some(totals) = readings.totals() {
-        doubts.of_trial = conservation(result, load, &totals);
+        doubts.of_trial = conservation(result, load, &totals, readings.sliced);
     }
     doubts
 }
@@ -111,7 +111,7 @@ fn little(result: &TrialResult, phase: &PhaseResult) -> Option<String> {
 }
 
 /// What the generator asked, NGINX passed on and the servers answered is one number, and so is what they asked of the database.
-fn conservation(result: &TrialResult, load: &Load, totals: &Totals) -> Vec<String> {
+fn conservation(result: &TrialResult, load: &Load, totals: &Totals, sliced: bool) -> Vec<String> {
     let sum = |count: fn(&PhaseResult) -> u64| result.phases.iter().map(count).sum::<u64>();
     let asked = sum(|phase| phase.sent_count) + sum(|phase| phase.session_start_count);
     // Without an answer nobody knows how far a request came.
@@ -130,8 +130,10 @@ fn conservation(result: &TrialResult, load: &Load, totals: &Totals) -> Vec<Strin
     }
     equal("the app servers", totals.app_requests, asked, "requests");
     if let (Some(each), Some(statements)) = (load.statements_per_miss, totals.statements) {
-        let missed = result.cells.iter().filter(|cell| cell.cache != CacheStatus::Hit).map(|cell| cell.count);
-        equal("postgres", statements, missed.sum::<u64>() * each, "statements");
+        let is_counted = |cell: &&ResultCell| !sliced || result.measured_phases().any(|phase| phase.name == cell.phase);
+        let missed = result.cells.iter().filter(|cell| cell.cache != CacheStatus::Hit).filter(is_counted);
+        let missed: u64 = missed.map(|cell| cell.count).sum();
+        equal("postgres", statements, missed * each, "statements");
     }
     doubts
 }

@@ -48,7 +48,7 @@ pub(in crate::steps) async fn run_in_turn(
     Ok(tried)
 }
 
-/// Tries `arm` once on a fresh copy of the seeded database. What an interrupted run had finished is taken from its journal.
+/// Tries `arm` once. What an interrupted run had finished is taken from its journal.
 async fn try_once(bench: &mut Bench<'_>, arm: &Arm, load: &Load, place: Place, detail: Detail) -> Result<Tried> {
     let key = format!("{}.{}.{}", place.block, arm.name, place.attempt);
     if let Some(tried) = bench.kept::<Tried>(&key) {
@@ -56,7 +56,7 @@ async fn try_once(bench: &mut Bench<'_>, arm: &Arm, load: &Load, place: Place, d
         return Ok(tried);
     }
     let named = || format!("the arm `{}` failed in block {}", arm.name, place.block);
-    let mut site = Site::open(bench, arm, 0).await.with_context(named)?;
+    let mut site = Site::open(bench, arm, load, 0).await.with_context(named)?;
     let target = site.target(load).await.with_context(named)?;
     let spec = specify(bench, load, place.block, vec![target], load.phases.clone());
     let outcome = observe(bench, &mut site, load, &spec).await;

@@ -5,11 +5,20 @@
 //! The idea is that of duet benchmarking (Bulej et al., ICPE 2020) and of interleaved trials (Abedi and Brecht, ICPE 2017), without
 //! the first's contention between the arms.
 
-use std::{ops::Range, time::Duration};
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 
-use super::{Arm, Detail, Load, Place, Tried, checks, site::Site, specify};
+use super::{
+    Arm, Detail, Load, Place, Tried,
+    checks::{self, Doubts},
+    resources::Readings,
+    site::Site,
+    specify,
+};
 use crate::{
     load::{event::Event, result::TrialResult, run::Runner, spec::Phase},
     stack::supervise,
@@ -17,7 +26,13 @@ use crate::{
 };
 
 /// Before each slice nothing is due for so long: the requests of the one before end, and the counters are read.
-const PAUSE_S: f64 = 0.06;
+const PAUSE_S: f64 = 0.15;
+
+/// The requests of the slice before have so long to end before the counters are read.
+const TAIL: Duration = Duration::from_millis(50);
+
+/// More than this part of the readings may not end after their pause, or the slices are not told apart.
+const MOST_LATE: f64 = 0.05;
 
 /// How a block is cut.
 #[derive(Debug, Clone, Copy)]
@@ -96,7 +111,7 @@ async fn try_block(
     let mut targets = Vec::with_capacity(arms.len());
     for (number, arm) in arms.iter().enumerate() {
         let named = || format!("the arm `{}` failed in block {}", arm.name, place.block);
-        let mut site = Site::open(bench, arm, number).await.with_context(named)?;
+        let mut site = Site::open(bench, arm, load, number).await.with_context(named)?;
         targets.push(site.target(load).await.with_context(named)?);
         sites.push(site);
     }
@@ -106,8 +121,14 @@ async fn try_block(
     let runner = Runner { binary: supervisor.clone(), prefix: supervise::prefix(&supervisor), cpu_list: Vec::new() };
     let outcome = observe(&runner, &mut sites, &spec, &slices).await;
     bench.blog.check().with_context(|| format!("block {} failed", place.block))?;
-    let seen = outcome.with_context(|| format!("block {} failed", place.block))?;
-    let tried = conclude(bench, sites, &seen, &slices, load, place, detail).await?;
+    let (seen, late) = outcome.with_context(|| format!("block {} failed", place.block))?;
+    let mut parts = take_apart(bench, sites, &seen, &slices, load).await?;
+    #[expect(clippy::cast_precision_loss, reason = "some dozen slices")]
+    if f64::from(late) > MOST_LATE * slices.len() as f64 {
+        let doubt = format!("{late} of {} readings between slices came late", slices.len());
+        parts.iter_mut().for_each(|part| part.doubts.of_trial(doubt.clone()));
+    }
+    let tried = conclude(parts, &slices, place, detail);
     bench.measured(Duration::from_micros(seen.window_us));
     bench.keep(&key, &tried)?;
     Ok(tried)
@@ -136,18 +157,19 @@ fn cut(phases: &[Phase], arms: &[&str], order: &[Vec<usize>]) -> (Vec<Slice>, Ve
     (slices, planned)
 }
 
-/// Runs the load, and reads each arm at the edges of its own slices.
+/// Runs the load, and reads each arm at the edges of its own slices. Also says how many readings ended after their pause.
 async fn observe(
     runner: &Runner,
     sites: &mut [Site],
     spec: &crate::load::spec::TrialSpec,
     slices: &[Slice],
-) -> Result<TrialResult> {
+) -> Result<(TrialResult, u32)> {
     for site in sites.iter_mut() {
+        site.readings.sliced = true;
         site.readings.begin().await?;
     }
     let mut open: Option<&Slice> = None;
-    let mut trouble = None;
+    let (mut trouble, mut late) = (None, 0);
     let outcome = runner
         .run(spec, async |event| {
             let next = match event {
@@ -155,8 +177,8 @@ async fn observe(
                 Event::Measured => None,
                 Event::Measuring { .. } => return,
             };
-            // What the slice before has under way ends in the first half of the pause.
-            tokio::time::sleep(Duration::from_secs_f64(PAUSE_S / 2.0)).await;
+            let pause_ends = Instant::now() + Duration::from_secs_f64(PAUSE_S);
+            tokio::time::sleep(TAIL).await;
             let mut heard = Ok(());
             if let Some(slice) = open.take() {
                 heard = sites[slice.arm].readings.leave(slice.last).await;
@@ -164,6 +186,7 @@ async fn observe(
             if let Some(slice) = next.filter(|slice| slice.measured) {
                 heard = heard.and(sites[slice.arm].readings.enter(slice.phase.clone()).await);
                 open = Some(slice);
+                late += u32::from(Instant::now() > pause_ends);
             }
             trouble = trouble.take().or(heard.err());
         })
@@ -171,41 +194,54 @@ async fn observe(
     for site in sites.iter_mut() {
         site.readings.end().await?;
     }
-    trouble.map_or(Ok(outcome.result), Err)
+    trouble.map_or(Ok((outcome.result, late)), Err)
 }
 
-/// Stops the sites and takes apart what was seen. Arms are compared within blocks, so that a block is used whole or not at all.
-async fn conclude(
+/// What one arm had of a block.
+struct Part {
+    arm: Arm,
+    seen: TrialResult,
+    readings: Readings,
+    doubts: Doubts,
+    body_digest: String,
+}
+
+/// Stops the sites, and tells apart what the generator saw of each.
+async fn take_apart(
     bench: &mut Bench<'_>,
     sites: Vec<Site>,
     seen: &TrialResult,
     slices: &[Slice],
     load: &Load,
-    place: Place,
-    detail: Detail,
-) -> Result<Vec<Tried>> {
+) -> Result<Vec<Part>> {
     let mut parts = Vec::with_capacity(sites.len());
     for (number, site) in sites.into_iter().enumerate() {
         let of_arm = |name: &str| {
             let at = seen.spec.phases.iter().position(|phase| phase.name == name)?;
             (slices[at].arm == number).then(|| slices[at].phase.clone())
         };
-        let part = seen.part(of_arm);
+        let seen = seen.part(of_arm);
         let (arm, body_digest) = (site.arm.clone(), site.body_digest.clone());
         let readings = site.close(bench).await.with_context(|| format!("the arm `{}` failed", arm.name))?;
-        let doubts = checks::doubts(&part, load, &readings);
-        parts.push((arm, part, readings, doubts, body_digest));
+        let doubts = checks::doubts(&seen, load, &readings);
+        parts.push(Part { arm, seen, readings, doubts, body_digest });
     }
-    let culprit = parts.iter().find(|(.., doubts, _)| doubts.any()).map(|(arm, ..)| arm.name);
-    let tried = parts.iter_mut().enumerate().map(|(number, (arm, part, readings, doubts, body_digest))| {
-        if let Some(culprit) = culprit.filter(|culprit| *culprit != arm.name && !doubts.any()) {
-            doubts.of_trial(format!("the arm `{culprit}` of the same block must not be used"));
-        }
+    Ok(parts)
+}
+
+/// Arms are compared within blocks, so that a block is used whole or not at all.
+fn conclude(mut parts: Vec<Part>, slices: &[Slice], place: Place, detail: Detail) -> Vec<Tried> {
+    let culprit = parts.iter().find(|part| part.doubts.any()).map(|part| part.arm.name);
+    let innocent = parts.iter_mut().filter(|part| culprit.is_some() && !part.doubts.any());
+    innocent.for_each(|part| {
+        part.doubts.of_trial(format!("the arm `{}` of the same block must not be used", culprit.unwrap_or_default()));
+    });
+    let tried = parts.iter().enumerate().map(|(number, part)| {
         let first = slices.iter().position(|slice| slice.arm == number).unwrap_or(number);
         let place = Place { place: u32::try_from(first).unwrap_or(u32::MAX), ..place };
-        Tried::new(part, (arm, place, detail), readings, doubts, body_digest)
+        Tried::new(&part.seen, (&part.arm, place, detail), &part.readings, &part.doubts, &part.body_digest)
     });
-    Ok(tried.collect())
+    tried.collect()
 }
 
 #[cfg(test)]

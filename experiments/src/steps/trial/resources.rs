@@ -31,6 +31,8 @@ pub(super) struct Sources {
 pub(super) struct Readings {
     sources: Sources,
     reader: Box<dyn Source>,
+    /// Whether it is measured in slices, between those of other arms.
+    pub(super) sliced: bool,
     /// Whether each second is read too.
     each_second: bool,
     sampler: Option<Sampler>,
@@ -52,7 +54,8 @@ pub(super) struct Readings {
 pub(super) struct Totals {
     pub(super) nginx_requests: u64,
     pub(super) app_requests: u64,
-    /// SQL statements; absent where the database does not count them.
+    /// SQL statements; absent where the database does not count them. Those of the measured slices only, where others ask the same
+    /// database in between.
     pub(super) statements: Option<u64>,
 }
 
@@ -70,6 +73,7 @@ impl Readings {
         Ok(Self {
             sources,
             reader: source::open()?,
+            sliced: false,
             each_second: false,
             sampler: None,
             open: None,
@@ -105,11 +109,18 @@ impl Readings {
         let nginx = nginx::Counters::difference(&start.nginx, &end.nginx).request_count;
         let apps = differences(start, end).map(|(_, counted)| counted.get("http_requests").copied().unwrap_or(0.0));
         let (app_requests, servers) = apps.fold((0.0, 0), |(sum, count), requests| (sum + requests, count + 1));
-        let statements = postgres::Counters::difference(&start.postgres, &end.postgres).statements;
+        let counted = |start: &Edge, end: &Edge| {
+            let statements = postgres::Counters::difference(&start.postgres, &end.postgres).statements?;
+            u64::try_from(statements.call_count).ok()
+        };
+        let statements = match self.sliced {
+            true => self.done.iter().map(|(_, start, end)| counted(start, end)).sum(),
+            false => counted(start, end),
+        };
         Some(Totals {
             nginx_requests: nginx.saturating_sub(self.between),
             app_requests: (app_requests as u64).saturating_sub((self.between + 1) * servers),
-            statements: statements.map(|statements| u64::try_from(statements.call_count).unwrap_or(0)),
+            statements,
         })
     }
 

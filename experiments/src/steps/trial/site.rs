@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use ::app::db::Indexes;
 use anyhow::{Context, Result};
 use sha2::{Digest as _, Sha256};
 use sqlx::PgPool;
@@ -29,9 +30,13 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// Starts an arm on a fresh copy of the seeded database. Sites that run side by side have different numbers.
-    pub(super) async fn open(bench: &mut Bench<'_>, arm: &Arm, number: usize) -> Result<Self> {
-        let database = bench.blog.clone_seeded(&format!("trial_{number}"), app::db::Indexes::With).await?;
+    /// Starts an arm on a fresh copy of the seeded database; where it is only read, on that database itself. Sites that run side by
+    /// side have different numbers.
+    pub(super) async fn open(bench: &mut Bench<'_>, arm: &Arm, load: &Load, number: usize) -> Result<Self> {
+        let database = match load.only_reads() {
+            true => bench.blog.seeded(Indexes::With).await?,
+            false => bench.blog.clone_seeded(&format!("trial_{number}"), Indexes::With).await?,
+        };
         let servers = bench.blog.serve(&database, arm.setup, number).await?;
         let pool = bench.blog.pool(&database).await?;
         let metrics = servers.apps.iter().map(|app| Ok((app.name().to_owned(), Metrics::new(app.url() + "/metrics")?)));
