@@ -2,7 +2,8 @@
 //!
 //! # Layout, in the order in which the data flows
 //!
-//! - [`stack`] starts and stops the private PostgreSQL, Redis, app servers and NGINX; it uses nothing else of this crate.
+//! - [`cgroup`] makes groups of processes, counts their CPU time and limits it, where the machine allows it.
+//! - [`stack`] starts and stops the private PostgreSQL, Redis, app servers and NGINX, each in a group of its own.
 //! - [`load`] offers requests and records what came back; [`probe`] reads what they cost. Gear that the steps share.
 //! - [`results`] turns rows into CSV and back, and keeps the conditions under which they were measured.
 //! - [`stats`] is pure: intervals, tests and verdicts, and what series, histograms and loads allow to say.
@@ -10,6 +11,8 @@
 //! - [`steps`] are the questions: one file each, one ordered list.
 //! - [`report`] makes the PDF from `results/` alone.
 //! - [`pipeline`] is the only file that sees every room; [`cli`] is the door.
+
+pub mod cgroup;
 
 pub mod stack;
 

@@ -34,7 +34,8 @@ pub struct Usage {
     pub cpu_kernel_us: u64,
     /// Memory in use: each shared page is divided among those who share it (PSS). Absent where the system does not tell.
     pub memory_bytes: Option<u64>,
-    /// Sum over the processes of the most that each ever held (VmHWM); shared pages count once for each process.
+    /// Sum over the processes of the most that each ever held (VmHWM); shared pages count once for each process. Where a control group
+    /// charges memory, the most that all held at once, with each page counted once.
     pub memory_peak_bytes: Option<u64>,
     /// How often one of its threads gave up the processor by itself.
     pub voluntary_switch_count: Option<u64>,

@@ -31,6 +31,8 @@ pub struct Machine {
     pub transparent_huge_pages: Option<String>,
     /// Files that a process may have open.
     pub open_files_limit: Option<u64>,
+    /// Where the CPU time of components is read: `cgroup v2`, `cgroup v1` or `proc`.
+    pub cpu_accounting: Option<String>,
     /// Part of the CPU time since its start that the host gave to others.
     pub steal_share: Option<f64>,
 }
@@ -53,6 +55,7 @@ pub fn read() -> Result<Machine> {
         virtualisation: virtualisation(processors.get_field(0, "flags")),
         governor: line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         transparent_huge_pages: line("/sys/kernel/mm/transparent_hugepage/enabled").as_deref().and_then(chosen),
+        cpu_accounting: Some(super::source::open()?.name().to_owned()),
         steal_share: super::noise::read()?.steal_share(),
         ..portable()
     })

@@ -2,7 +2,7 @@
 //! NGINX and the app keep themselves. It only reads; it refuses to know what the load was and what the numbers will be compared with.
 //!
 //! Everything is a counter that is read twice: a `difference(before, after)` belongs to each kind. [`component`] says what is
-//! counted and [`source`] where it comes from, so that cgroups can take the place of `/proc`.
+//! counted and [`source`] where it comes from: control groups where the machine has them, and `/proc`.
 
 pub mod app;
 pub mod component;
@@ -16,5 +16,7 @@ pub mod redis;
 pub mod sampler;
 pub mod source;
 
+#[cfg(target_os = "linux")]
+mod groups;
 #[cfg(target_os = "linux")]
 mod proc;

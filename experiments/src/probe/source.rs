@@ -1,5 +1,5 @@
-//! The seam between what is counted and where the numbers come from. Today that is `/proc`; a back end for cgroups implements
-//! the same trait and is chosen in [`open`].
+//! The seam between what is counted and where the numbers come from: control groups or `/proc`. Which one is chosen in [`open`], by
+//! what the machine has, and is part of every result's environment.
 
 use anyhow::Result;
 
@@ -30,7 +30,7 @@ impl Detail {
 
 /// Where the numbers come from.
 pub trait Source: Send {
-    /// A word for the environment of the results, such as `proc`.
+    /// A word for the environment of the results: `cgroup v2`, `cgroup v1` or `proc`.
     fn name(&self) -> &'static str;
 
     /// Reads some components at once, in their order.
@@ -40,11 +40,23 @@ pub trait Source: Send {
     fn read(&mut self, components: &[Component], detail: Detail) -> Result<Vec<Usage>>;
 }
 
-/// The best source that this machine has.
+/// The best source that this machine has: control groups, which miss nothing, or else `/proc`.
 ///
 /// # Errors
 /// On a system without one.
 pub fn open() -> Result<Box<dyn Source>> {
+    #[cfg(target_os = "linux")]
+    if let Ok(tree) = crate::cgroup::of_this_machine() {
+        return Ok(Box::new(super::groups::Groups::new(tree)));
+    }
+    of_processes()
+}
+
+/// The source that needs nothing but `/proc`.
+///
+/// # Errors
+/// On a system without it.
+pub fn of_processes() -> Result<Box<dyn Source>> {
     #[cfg(target_os = "linux")]
     return Ok(Box::new(super::proc::Proc::default()));
     #[cfg(not(target_os = "linux"))]

@@ -97,6 +97,8 @@ pub struct AppOptions {
     pub environment: Vec<(String, String)>,
     /// The processors it stays on; all if `None`.
     pub processors: Option<Vec<usize>>,
+    /// How much of one processor it may use; all that is there if `None`.
+    pub cpu_share: Option<f64>,
 }
 
 impl AppOptions {
@@ -119,6 +121,7 @@ impl AppOptions {
             database_connections: 8,
             environment: Vec::new(),
             processors: None,
+            cpu_share: None,
         }
     }
 
@@ -185,6 +188,7 @@ impl AppServer {
             abandon_signal: Signal::SIGKILL,
             stop_limit: STOP_LIMIT,
             processors: options.processors.clone(),
+            cpu_share: options.cpu_share,
         };
         let process = Process::start(folder, launch)?;
         let find = async || announced(&process.log_text()).context("it has not said where it listens");

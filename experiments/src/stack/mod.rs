@@ -1,4 +1,4 @@
-//! The stack: private servers that a run starts, waits for, and stops. Uses nothing else of this crate.
+//! The stack: private servers that a run starts, waits for, and stops. Of this crate it uses control groups, and nothing else.
 //!
 //! # Layout
 //!

@@ -166,6 +166,7 @@ impl Nginx {
             abandon_signal: Signal::SIGTERM,
             stop_limit: STOP_LIMIT,
             processors: None,
+            cpu_share: None,
         };
         Ok(Self { process: Process::start(folder, launch)?, home: home.to_owned(), address, status })
     }

@@ -192,6 +192,7 @@ async fn initialise(folder: &RunFolder, home: &Path, data: &Path) -> Result<()> 
         abandon_signal: Signal::SIGTERM,
         stop_limit: STOP_LIMIT,
         processors: None,
+        cpu_share: None,
     };
     Process::start(folder, launch)?.wait_end(INITDB_LIMIT).await?;
     fs::rename(&unfinished, data).with_context(|| format!("cannot create `{}`", data.display()))
@@ -269,6 +270,7 @@ fn launch(folder: &RunFolder, data: &Path) -> Launch {
         abandon_signal: Signal::SIGQUIT,
         stop_limit: STOP_LIMIT,
         processors: None,
+        cpu_share: None,
     }
 }
 

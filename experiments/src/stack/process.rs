@@ -21,6 +21,7 @@ use nix::unistd::Pid;
 use super::folder::RunFolder;
 use super::poll::wait_until;
 use super::supervise::Orders;
+use crate::cgroup::{self, Group};
 
 /// How long a dropped process may take over its abandon signal before it is killed.
 const ABANDON_LIMIT: Duration = Duration::from_secs(5);
@@ -50,6 +51,8 @@ pub struct Launch {
     pub stop_limit: Duration,
     /// The processors it stays on.
     pub processors: Option<Vec<usize>>,
+    /// How much of one processor it may use, with all its children: a virtual node. Everything that is there if `None`.
+    pub cpu_share: Option<f64>,
 }
 
 /// A process ended that should still be there.
@@ -83,6 +86,8 @@ pub struct Process {
     stop_signal: Signal,
     abandon_signal: Signal,
     stop_limit: Duration,
+    /// Counts what it uses; goes when it has ended.
+    _group: Option<Group>,
     /// The folder, and with it its lock, stays as long as a process writes into it.
     _folder: RunFolder,
 }
@@ -94,7 +99,8 @@ impl Process {
         let output = OpenOptions::new().create(true).append(true).open(&log);
         let output = output.with_context(|| format!("cannot write the log `{}`", log.display()))?;
         let log_start_bytes = output.metadata()?.len();
-        let command = command(folder, &launch, output)?;
+        let group = group(&launch)?;
+        let command = command(folder, &launch, group.as_ref(), output)?;
         let child = spawn(command).with_context(|| format!("cannot start `{}`", launch.name))?;
         Ok(Self {
             name: launch.name,
@@ -105,6 +111,7 @@ impl Process {
             stop_signal: launch.stop_signal,
             abandon_signal: launch.abandon_signal,
             stop_limit: launch.stop_limit,
+            _group: group,
             _folder: folder.clone(),
         })
     }
@@ -246,8 +253,19 @@ impl Drop for Process {
     }
 }
 
+/// A control group where the machine allows some. Only a limit cannot be had without.
+fn group(launch: &Launch) -> Result<Option<Group>> {
+    match (cgroup::of_this_machine(), launch.cpu_share) {
+        (Ok(tree), cpu_share) => Ok(Some(tree.group(&launch.name, cpu_share)?)),
+        (Err(_), None) => Ok(None),
+        (Err(reason), Some(cpu_share)) => {
+            Err(reason).with_context(|| format!("cannot limit `{}` to {cpu_share} of a processor", launch.name))
+        }
+    }
+}
+
 /// The runner's own program, told to become the service.
-fn command(folder: &RunFolder, launch: &Launch, output: File) -> Result<Command> {
+fn command(folder: &RunFolder, launch: &Launch, group: Option<&Group>, output: File) -> Result<Command> {
     let user = folder.user().filter(|_| launch.unprivileged);
     // The working directory is about to change, and a relative path with it.
     let mut program = vec![std::path::absolute(&launch.program)?.into_os_string()];
@@ -255,6 +273,7 @@ fn command(folder: &RunFolder, launch: &Launch, output: File) -> Result<Command>
     let orders = Orders {
         parent: std::process::id(),
         death_signal: launch.abandon_signal,
+        groups: group.map(Group::entrances).unwrap_or_default(),
         user: user.map(|user| user.name.clone()),
         processors: launch.processors.clone(),
         program,

@@ -113,6 +113,7 @@ impl Redis {
             abandon_signal: Signal::SIGKILL,
             stop_limit: STOP_LIMIT,
             processors: None,
+            cpu_share: None,
         };
         Ok(Self { process: Process::start(folder, launch)?, address, settings: BTreeMap::new() })
     }

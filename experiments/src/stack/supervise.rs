@@ -5,8 +5,9 @@
 //! same. It knows nothing of the services.
 
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -24,6 +25,7 @@ pub fn prefix(supervisor: &Path) -> Vec<OsString> {
     let orders = Orders {
         parent: std::process::id(),
         death_signal: Signal::SIGKILL,
+        groups: Vec::new(),
         user: None,
         processors: None,
         program: Vec::new(),
@@ -38,6 +40,8 @@ pub(super) struct Orders {
     pub(super) parent: u32,
     /// Sent to us by the kernel when the runner dies.
     pub(super) death_signal: Signal,
+    /// The entrances of the control group to join: files that `0` is written into.
+    pub(super) groups: Vec<PathBuf>,
     /// Whom to drop to.
     pub(super) user: Option<String>,
     /// The processors to stay on.
@@ -56,6 +60,9 @@ impl Orders {
             "--signal".into(),
             self.death_signal.as_str().into(),
         ];
+        for entrance in &self.groups {
+            arguments.extend(["--group".into(), entrance.into()]);
+        }
         if let Some(user) = &self.user {
             arguments.extend(["--user".into(), user.into()]);
         }
@@ -71,6 +78,7 @@ impl Orders {
     /// Reads what follows the name of the subcommand.
     fn parse(arguments: &[OsString]) -> Result<Self> {
         let (mut parent, mut death_signal, mut user, mut processors) = (None, None, None, None);
+        let mut groups = Vec::new();
         let mut rest = arguments.iter();
         while let Some(option) = rest.next() {
             if option == "--" {
@@ -81,6 +89,7 @@ impl Orders {
             match option.to_str() {
                 Some("--parent") => parent = Some(value.parse().context("`--parent` needs a process number")?),
                 Some("--signal") => death_signal = Some(value.parse().context("`--signal` needs a signal's name")?),
+                Some("--group") => groups.push(PathBuf::from(value)),
                 Some("--user") => user = Some(value.to_owned()),
                 Some("--pin") => {
                     let list: Result<Vec<usize>, _> = value.split(',').map(str::parse).collect();
@@ -94,6 +103,7 @@ impl Orders {
         Ok(Self {
             parent: parent.context("`--parent` is missing")?,
             death_signal: death_signal.context("`--signal` is missing")?,
+            groups,
             user,
             processors,
             program,
@@ -102,6 +112,10 @@ impl Orders {
 
     /// Becomes the program; returns only if that fails.
     fn obey(&self) -> Result<()> {
+        // First, so that all that the program uses is counted; and while there is still the right to do it.
+        for entrance in &self.groups {
+            fs::write(entrance, "0").with_context(|| format!("cannot join the group `{}`", entrance.display()))?;
+        }
         if let Some(name) = &self.user {
             drop_to(name)?;
         }
@@ -184,6 +198,7 @@ mod tests {
         let orders = Orders {
             parent: 42,
             death_signal: Signal::SIGQUIT,
+            groups: vec!["/groups/cpu/cgroup.procs".into(), "/groups/cpuacct/cgroup.procs".into()],
             user: Some("postgres".to_owned()),
             processors: Some(vec![0, 1]),
             program: vec!["/bin/echo".into(), "--user".into(), "--".into()],

@@ -94,13 +94,15 @@ pub struct Setup {
     pub delay_us: u32,
     /// A known processor time that every request to the last server spends for nothing.
     pub cpu_us: u32,
+    /// How much of one processor each app server may use: a virtual node. All that is there if `None`.
+    pub cpu_share: Option<f64>,
 }
 
 impl Setup {
-    /// Without a first level and without a handicap.
+    /// Without a first level, a handicap or a limit.
     #[must_use]
     pub const fn new(caches: CacheLevels, balancing: Balancing, servers: usize) -> Self {
-        Self { caches, local_cache: LocalCache::Off, balancing, servers, delay_us: 0, cpu_us: 0 }
+        Self { caches, local_cache: LocalCache::Off, balancing, servers, delay_us: 0, cpu_us: 0, cpu_share: None }
     }
 }
 
@@ -235,6 +237,7 @@ impl Blog {
                     environment: if number == setup.servers { handicap.to_vec() } else { Vec::new() },
                     route: Some(route.to_owned()),
                     processors: self.placement.system().map(<[usize]>::to_vec),
+                    cpu_share: setup.cpu_share,
                     ..AppOptions::new(self.programs.app.clone(), &name, url.clone(), redis_url.clone())
                 }
             })

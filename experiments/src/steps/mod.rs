@@ -86,6 +86,7 @@ const COMMON_INPUTS: &[&str] = &[
     "app/migrations",
     "app/queries",
     "app/src",
+    "experiments/src/cgroup",
     "experiments/src/stack",
     "experiments/src/steps/bench.rs",
     "experiments/src/steps/blog.rs",

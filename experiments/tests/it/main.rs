@@ -1,6 +1,7 @@
 //! One binary for all integration tests of the bench: it links once. They need the real programs, and fail without them.
 
 mod browser;
+mod cgroup;
 mod document;
 mod figures;
 mod load;

@@ -4,9 +4,10 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 /// Each room with the rooms that it may use.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("stack", &[]),
+    ("cgroup", &[]),
+    ("stack", &["cgroup"]),
     ("load", &[]),
-    ("probe", &[]),
+    ("probe", &["cgroup"]),
     ("results", &[]),
     ("stats", &[]),
     ("aggregate", &["results", "stats"]),

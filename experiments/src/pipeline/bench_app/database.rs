@@ -85,6 +85,7 @@ async fn pgbench_us(site: &Site, seconds: f64, rate_per_s: f64) -> Result<f64> {
             abandon_signal: Signal::SIGKILL,
             stop_limit: Duration::from_secs(5),
             processors: Some(site.blog.placement.generator().to_vec()),
+            cpu_share: None,
         },
     )?;
     process.wait_end(Duration::from_secs_f64(seconds + 30.0)).await?;

@@ -281,6 +281,7 @@ fn launch(blog: &Blog, name: &str, program: &Path, arguments: Vec<OsString>, unp
         abandon_signal: if unprivileged { Signal::SIGTERM } else { Signal::SIGKILL },
         stop_limit: STOP_LIMIT,
         processors: blog.placement.system().map(<[usize]>::to_vec),
+        cpu_share: None,
     }
 }
 

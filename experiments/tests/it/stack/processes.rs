@@ -19,6 +19,7 @@ fn shell(folder: &RunFolder, script: &str, stop_limit: Duration) -> Process {
         abandon_signal: Signal::SIGTERM,
         stop_limit,
         processors: Some(vec![0]),
+        cpu_share: None,
     };
     Process::start(folder, launch).unwrap()
 }
@@ -103,6 +104,7 @@ fn launch_of_nothing() -> Launch {
         abandon_signal: Signal::SIGKILL,
         stop_limit: Duration::from_secs(1),
         processors: None,
+        cpu_share: None,
     }
 }
 
