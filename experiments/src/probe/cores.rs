@@ -57,7 +57,7 @@ fn work(processor: usize, start: Instant, window: Duration) -> Result<u64> {
 }
 
 /// Some microseconds of integer work that needs no memory: the units of a core, which hyper-threads share, and nothing else.
-fn round() -> u64 {
+pub(super) fn round() -> u64 {
     (0..2_000_u64).fold(black_box(0x9E37_79B9_7F4A_7C15), |state, number| {
         let state = (state ^ (state >> 31)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         state.rotate_left(17).wrapping_add(number)
@@ -65,14 +65,14 @@ fn round() -> u64 {
 }
 
 #[cfg(target_os = "linux")]
-fn bind(processor: usize) -> Result<()> {
+pub(super) fn bind(processor: usize) -> Result<()> {
     let mut set = nix::sched::CpuSet::new();
     set.set(processor)?;
     Ok(nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &set)?)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn bind(_processor: usize) -> Result<()> {
+pub(super) fn bind(_processor: usize) -> Result<()> {
     anyhow::bail!("this system cannot bind a thread to a processor")
 }
 

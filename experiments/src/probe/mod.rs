@@ -5,6 +5,7 @@
 //! counted and [`source`] where it comes from: control groups where the machine has them, and `/proc`.
 
 pub mod app;
+pub mod canary;
 pub mod component;
 pub mod cores;
 pub mod machine;
