@@ -1,13 +1,13 @@
 //! The configuration: the one file that reads the environment, once, into a struct. It opens nothing.
 
+mod reader;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZero;
-use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
-use tracing_subscriber::EnvFilter;
+use self::reader::{Reader, is_filter, is_name};
 
 /// Everything that a server needs to know.
 #[derive(Clone, Debug)]
@@ -97,9 +97,6 @@ impl fmt::Debug for Secret {
 /// What is the secret when nobody has one to keep.
 const DEVELOPMENT_SECRET: &str = "no secret at all, for development only";
 
-/// OWASP's minimum for argon2id with two passes and one lane.
-const PASSWORD_MEMORY_KIB: u32 = 19_456;
-
 /// What sessions need to know.
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
@@ -181,7 +178,7 @@ impl Config {
 
     /// Reads from any source of variables. A variable that is empty counts as not set.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let mut reader = Reader { lookup: &lookup, problems: Vec::new() };
+        let mut reader = Reader::new(&lookup);
         let cores = std::thread::available_parallelism().map_or(2, NonZero::get);
         let mode = reader.choice(
             "APP_MODE",
@@ -220,7 +217,7 @@ impl Config {
 
 /// Reads the one variable that the commands without a server need: `DATABASE_URL`.
 pub fn database_url_from_environment() -> Result<String, ConfigError> {
-    let mut reader = Reader { lookup: &environment, problems: Vec::new() };
+    let mut reader = Reader::new(&environment);
     let database_url = reader.database_url();
     reader.finish(database_url)
 }
@@ -228,242 +225,6 @@ pub fn database_url_from_environment() -> Result<String, ConfigError> {
 /// A variable whose bytes are not text counts as wrong later, since its replacement characters fit nothing that is accepted.
 fn environment(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
-}
-
-/// Reads variables and remembers every problem, so that all of them are reported at once.
-struct Reader<'a> {
-    lookup: &'a dyn Fn(&str) -> Option<String>,
-    problems: Vec<String>,
-}
-
-impl Reader<'_> {
-    fn get(&self, variable: &str) -> Option<String> {
-        (self.lookup)(variable).filter(|value| !value.is_empty())
-    }
-
-    fn wrong(&mut self, variable: &str, value: &str, accepted: &str) {
-        self.problems.push(format!("`{variable}` is `{}`, but must be {accepted}", without_password(value)));
-    }
-
-    fn missing(&mut self, variable: &str, accepted: &str) {
-        self.problems.push(format!("`{variable}` is not set; set it to {accepted}"));
-    }
-
-    fn checked(&mut self, variable: &str, default: &str, accepted: &str, is_accepted: fn(&str) -> bool) -> String {
-        let value = self.get(variable).unwrap_or_else(|| default.to_owned());
-        if !is_accepted(&value) {
-            self.wrong(variable, &value, accepted);
-        }
-        value
-    }
-
-    fn number<N: FromStr + PartialOrd + Copy + fmt::Display>(
-        &mut self,
-        variable: &str,
-        default: N,
-        min: N,
-        max: N,
-    ) -> N {
-        let Some(value) = self.get(variable) else { return default };
-        match value.parse() {
-            Ok(number) if number >= min && number <= max => number,
-            _ => {
-                self.wrong(variable, &value, &format!("a whole number from {min} to {max}"));
-                default
-            }
-        }
-    }
-
-    fn switch(&mut self, variable: &str, default: bool) -> bool {
-        match self.get(variable).as_deref() {
-            None => default,
-            Some("on") => true,
-            Some("off") => false,
-            Some(value) => {
-                self.wrong(variable, value, "`on` or `off`");
-                default
-            }
-        }
-    }
-
-    fn choice<T: Copy>(&mut self, variable: &str, default: T, accepted: &[(&str, T)]) -> T {
-        let Some(value) = self.get(variable) else { return default };
-        if let Some((_, choice)) = accepted.iter().find(|(word, _)| *word == value) {
-            return *choice;
-        }
-        let words: Vec<String> = accepted.iter().map(|(word, _)| format!("`{word}`")).collect();
-        self.wrong(variable, &value, &words.join(" or "));
-        default
-    }
-
-    fn secret(&mut self, mode: Mode) -> Secret {
-        let accepted = "32 to 1024 characters that nobody can guess, such as the output of `openssl rand -hex 32`";
-        match self.get("APP_SECRET") {
-            Some(value) if !(32..=1024).contains(&value.len()) => {
-                // The value stays out of the message: it may be a secret, if not a good one.
-                self.problems.push(format!("`APP_SECRET` has {} characters, but must be {accepted}", value.len()));
-                Secret(value)
-            }
-            Some(value) if mode == Mode::Production && value == DEVELOPMENT_SECRET => {
-                self.problems.push(format!("`APP_SECRET` is the one for development, but must be {accepted}"));
-                Secret(value)
-            }
-            Some(value) => Secret(value),
-            None if mode == Mode::Production => {
-                self.missing("APP_SECRET", &format!("{accepted}, or `APP_MODE` to `development`"));
-                Secret(String::new())
-            }
-            None => Secret(DEVELOPMENT_SECRET.to_owned()),
-        }
-    }
-
-    fn public_url(&mut self) -> String {
-        let value = self.get("APP_PUBLIC_URL").unwrap_or_else(|| "http://127.0.0.1:8080".to_owned());
-        let value = value.trim_end_matches('/').to_owned();
-        let is_origin = value.parse::<axum::http::Uri>().is_ok_and(|uri| {
-            matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some() && uri.path() == "/"
-        });
-        if !is_origin {
-            self.wrong("APP_PUBLIC_URL", &value, "an address without a path, such as `https://blog.example.org`");
-        }
-        value
-    }
-
-    fn trusted_proxies(&mut self) -> Vec<IpAddr> {
-        let Some(value) = self.get("APP_TRUSTED_PROXIES") else { return Vec::new() };
-        let addresses: Result<Vec<IpAddr>, _> = value.split(',').map(|address| address.trim().parse()).collect();
-        addresses.unwrap_or_else(|_| {
-            self.wrong("APP_TRUSTED_PROXIES", &value, "IP addresses separated by commas, such as `127.0.0.1,::1`");
-            Vec::new()
-        })
-    }
-
-    fn password_memory_kib(&mut self, mode: Mode) -> u32 {
-        let min = if mode == Mode::Production { PASSWORD_MEMORY_KIB } else { 8 };
-        self.number("APP_PASSWORD_MEMORY_KIB", PASSWORD_MEMORY_KIB, min, 1_048_576)
-    }
-
-    fn handicap(&mut self, mode: Mode) -> HandicapConfig {
-        let max = if mode == Mode::Production { 0 } else { 1_000_000 };
-        let [delay, cpu] = ["APP_HANDICAP_DELAY_US", "APP_HANDICAP_CPU_US"]
-            .map(|variable| Duration::from_micros(self.number(variable, 0, 0, max)));
-        HandicapConfig { delay, cpu }
-    }
-
-    fn session(&mut self) -> SessionConfig {
-        const DAY_S: u64 = 24 * 60 * 60;
-        let accepted = "a Redis address, `REDIS_URL` to one, or `APP_SESSION_STORE` to `memory`";
-        let session = SessionConfig {
-            store: self.choice(
-                "APP_SESSION_STORE",
-                SessionStoreKind::Redis,
-                &[("redis", SessionStoreKind::Redis), ("memory", SessionStoreKind::Memory)],
-            ),
-            redis_url: self.get("APP_SESSION_REDIS_URL").or_else(|| self.get("REDIS_URL")),
-            idle_timeout: Duration::from_secs(self.number("APP_SESSION_IDLE_S", 14 * DAY_S, 1, 365 * DAY_S)),
-            absolute_timeout: Duration::from_secs(self.number("APP_SESSION_ABSOLUTE_S", 90 * DAY_S, 1, 365 * DAY_S)),
-            route: self.get("APP_ROUTE"),
-        };
-        if let Some(route) = session.route.as_deref().filter(|route| !is_route(route)) {
-            self.wrong("APP_ROUTE", route, "1 to 16 letters or digits");
-        }
-        if session.store == SessionStoreKind::Redis {
-            match &session.redis_url {
-                Some(value)
-                    if redis::Client::open(value.as_str()).is_err() && self.get("APP_SESSION_REDIS_URL").is_some() =>
-                {
-                    self.wrong("APP_SESSION_REDIS_URL", value, "a Redis address such as `redis://127.0.0.1:6379/0`");
-                }
-                None => self.missing("APP_SESSION_REDIS_URL", accepted),
-                _ => {}
-            }
-        }
-        session
-    }
-
-    fn listen(&mut self) -> SocketAddr {
-        let default = SocketAddr::from(([127, 0, 0, 1], 8080));
-        let allow_public = self.switch("APP_ALLOW_PUBLIC", false);
-        let Some(value) = self.get("APP_LISTEN") else { return default };
-        match value.parse::<SocketAddr>() {
-            Ok(address) if address.ip().is_loopback() || allow_public => address,
-            Ok(_) => {
-                self.wrong("APP_LISTEN", &value, "a loopback address, or `APP_ALLOW_PUBLIC` must be `on`");
-                default
-            }
-            Err(_) => {
-                self.wrong("APP_LISTEN", &value, "an IP address and a port, such as `127.0.0.1:8080`");
-                default
-            }
-        }
-    }
-
-    fn database_url(&mut self) -> String {
-        let accepted = "a PostgreSQL address such as `postgres://user@localhost/blog`";
-        let Some(value) = self.get("DATABASE_URL") else {
-            self.missing("DATABASE_URL", accepted);
-            return String::new();
-        };
-        let scheme_fits = value.starts_with("postgres://") || value.starts_with("postgresql://");
-        if !scheme_fits || PgConnectOptions::from_str(&value).is_err() {
-            self.wrong("DATABASE_URL", &value, accepted);
-        }
-        value
-    }
-
-    fn cache(&mut self) -> CacheConfig {
-        let accepted = "a Redis address such as `redis://127.0.0.1:6379/0` or `redis+unix:///path/to/socket`";
-        let config = CacheConfig {
-            redis_url: self.get("REDIS_URL"),
-            view: self.switch("APP_CACHE_VIEW", true),
-            fragment: self.switch("APP_CACHE_FRAGMENT", true),
-            value: self.switch("APP_CACHE_VALUE", true),
-            prefix: self.checked("APP_CACHE_PREFIX", "blog", "1 to 64 letters, digits, `-`, `_` or `.`", is_name),
-            local: self.choice(
-                "APP_CACHE_LOCAL",
-                LocalCache::Strict,
-                &[("off", LocalCache::Off), ("strict", LocalCache::Strict), ("fast", LocalCache::Fast)],
-            ),
-            local_mib: self.number("APP_CACHE_LOCAL_MIB", 16, 1, 1024),
-        };
-        match &config.redis_url {
-            Some(value) if redis::Client::open(value.as_str()).is_err() => self.wrong("REDIS_URL", value, accepted),
-            None if config.view || config.fragment || config.value => {
-                self.missing("REDIS_URL", &format!("{accepted}, or switch all three levels of the cache off"));
-            }
-            _ => {}
-        }
-        config
-    }
-
-    fn finish<T>(self, value: T) -> Result<T, ConfigError> {
-        if self.problems.is_empty() { Ok(value) } else { Err(ConfigError { problems: self.problems }) }
-    }
-}
-
-/// Names travel in HTTP headers and in cache keys, where other characters would have a meaning.
-fn is_name(value: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    (1..=64).contains(&value.len()) && value.bytes().all(allowed)
-}
-
-/// A cookie's value that NGINX compares as it is.
-fn is_route(value: &str) -> bool {
-    (1..=16).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_alphanumeric())
-}
-
-fn is_filter(value: &str) -> bool {
-    EnvFilter::builder().parse(value).is_ok()
-}
-
-/// An address in an error message must not carry its password into a log.
-fn without_password(value: &str) -> String {
-    let Some((scheme, rest)) = value.split_once("://") else { return value.to_owned() };
-    let Some((credentials, host)) = rest.rsplit_once('@') else { return value.to_owned() };
-    match credentials.split_once(':') {
-        Some((user, _)) => format!("{scheme}://{user}:***@{host}"),
-        None => value.to_owned(),
-    }
 }
 
 #[cfg(test)]

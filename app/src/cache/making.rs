@@ -1,0 +1,153 @@
+//! How an entry comes to be: one reader's task makes it, here and among all servers, and everybody else waits for it. What is looked up
+//! and what may be shown is decided before; this knows nothing of that.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::time::sleep;
+
+use super::counters::{Count, Event};
+use super::entry::{Entry, Freshness, Mark};
+use super::flight::{Boarding, Landing};
+use super::key::Tag;
+use super::policy::{Level, Outcome, Policy};
+use super::{Cache, Flight, Inner, Landed, freshness};
+use crate::error::AppError;
+
+/// How long one who lost the lease waits for the one who has it, before it makes the entry itself.
+const WAIT_MAX: Duration = Duration::from_secs(1);
+
+impl Cache {
+    /// Has an entry made, or waits for whoever is making it.
+    pub(super) async fn make_or_wait<F, M>(
+        &self,
+        policy: &'static Policy,
+        flight: Flight,
+        make: F,
+    ) -> Result<(Arc<Entry>, Outcome), AppError>
+    where
+        F: FnOnce() -> M + Send + 'static,
+        M: Future<Output = Result<Bytes, AppError>> + Send + 'static,
+    {
+        let key = flight.key;
+        let (waiting, is_leader) = match self.0.flights.board(flight) {
+            Boarding::Leader(landing, waiting) => {
+                self.take_off(policy, flight, landing, make);
+                (waiting, true)
+            }
+            Boarding::Follower(waiting) => {
+                self.0.counters.read(policy.level, Event::Coalesced);
+                (waiting, false)
+            }
+        };
+        let landed = waiting.wait().await.ok_or_else(|| anyhow::anyhow!("making `{key}` panicked"))?;
+        let (entry, outcome) =
+            landed.map_err(AppError::Shared)?.ok_or_else(|| anyhow::anyhow!("nobody made `{key}`"))?;
+        match outcome {
+            Outcome::Miss { stored, .. } if !is_leader => Ok((entry, Outcome::Miss { stored, collapsed: true })),
+            outcome => Ok((entry, outcome)),
+        }
+    }
+
+    /// Begins to make an entry, in a task of its own, so that a client who leaves does not take the work of all who wait with it.
+    pub(super) fn take_off<F, M>(
+        &self,
+        policy: &'static Policy,
+        flight: Flight,
+        landing: Landing<Flight, Landed>,
+        make: F,
+    ) where
+        F: FnOnce() -> M + Send + 'static,
+        M: Future<Output = Result<Bytes, AppError>> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.0);
+        let flying = async move { landing.land(inner.fly(policy, flight, make).await.map_err(Arc::new)) };
+        tokio::spawn(crate::telemetry::in_this_request(flying));
+    }
+}
+
+impl Inner {
+    /// Makes an entry, unless another server is making it or has made it.
+    async fn fly<F, M>(
+        &self,
+        policy: &'static Policy,
+        flight: Flight,
+        make: F,
+    ) -> Result<Option<(Arc<Entry>, Outcome)>, AppError>
+    where
+        F: FnOnce() -> M,
+        M: Future<Output = Result<Bytes, AppError>>,
+    {
+        let key = flight.key;
+        let Some(store) = self.store.as_ref().filter(|_| flight.refreshed.is_some() || flight.marks.is_some()) else {
+            let entry = self.compute(policy, make, None).await?;
+            self.keep_in_memory(key, &entry, flight.stamp);
+            return Ok(Some((entry, Outcome::Bypass)));
+        };
+        let token = rand::random();
+        let started = Instant::now();
+        let (lease, marks, stamp) = loop {
+            // Before the marks are read, so that whatever is heard from now on is not missed.
+            let stamp = self.heard.stamp(key.tag());
+            let Some(claim) = store.claim(&self.counters, key, token).await else { break (None, None, stamp) };
+            let lease = claim.is_won.then_some(token);
+            self.counters.add(if claim.is_won { Count::LeaseWon } else { Count::LeaseLost }, 1);
+            let entry = claim.entry.filter(|entry| entry.is_under(&claim.marks));
+            // One who was to make it anew takes only what is newer; one who has nothing takes what may be shown.
+            let is_newer =
+                |entry: &Entry| flight.refreshed.is_none_or(|made_at_ms| entry.computed_at_ms() > made_at_ms);
+            let is_alive = |entry: &Entry| freshness(entry, policy) != Freshness::TooOld;
+            if let Some(entry) = entry.filter(|entry| is_newer(entry) && is_alive(entry)) {
+                if claim.is_won {
+                    store.release(&self.counters, key, token).await;
+                }
+                let entry = Arc::new(entry);
+                self.keep_in_memory(key, &entry, stamp);
+                let ttl_s = entry.ttl_s(policy);
+                return Ok(Some((entry, Outcome::Hit { ttl_s })));
+            }
+            if claim.is_won || started.elapsed() > WAIT_MAX {
+                let marks = store.complete(&self.counters, [key.tag(), Tag::All], claim.marks).await;
+                break (lease, marks, stamp);
+            }
+            if flight.refreshed.is_some() {
+                return Ok(None);
+            }
+            sleep(Duration::from_millis(rand::random_range(5..15))).await;
+        };
+        let made = self.compute(policy, make, marks).await;
+        match (&made, lease) {
+            // A refresh that failed keeps its lease, so that the next one is not tried before the lease ends.
+            (Err(_), Some(token)) if flight.refreshed.is_none() => store.release(&self.counters, key, token).await,
+            _ => {}
+        }
+        let entry = made?;
+        let stored = store.keep(&self.counters, policy, key, &entry, lease).await;
+        self.keep_in_memory(key, &entry, stamp);
+        let outcome = if marks.is_some() { Outcome::Miss { stored, collapsed: false } } else { Outcome::Bypass };
+        Ok(Some((entry, outcome)))
+    }
+
+    /// Asks for the thing itself, as one of as many as there are connections to the database.
+    async fn compute<F, M>(&self, policy: &Policy, make: F, marks: Option<[Mark; 2]>) -> Result<Arc<Entry>, AppError>
+    where
+        F: FnOnce() -> M,
+        M: Future<Output = Result<Bytes, AppError>>,
+    {
+        let _permit = self.computing.acquire().await;
+        self.counters.add(Count::Computed, 1);
+        let started = Instant::now();
+        let (body, is_negative) = match make().await {
+            Ok(body) => (body, false),
+            Err(AppError::NotFound(what)) => (what.into(), true),
+            Err(error) => return Err(error),
+        };
+        let entry = Entry::made(body, is_negative, started.elapsed(), marks);
+        if policy.level == Level::View && !is_negative {
+            // Once here instead of once per reader.
+            entry.gzip();
+        }
+        Ok(Arc::new(entry))
+    }
+}
