@@ -168,12 +168,11 @@ impl Entry {
     /// by one reader while the others are still shown the old one, without anybody having to agree on who does it.
     /// (Vattani, Chierichetti and Lowenstein, Optimal Probabilistic Cache Stampede Prevention, VLDB 2015.)
     pub(super) fn freshness(&self, policy: &Policy, now_ms: u64, chance: impl FnOnce() -> f64) -> Freshness {
-        let age_ms = now_ms.saturating_sub(self.computed_at_ms);
-        let ttl_ms = millis(self.ttl(policy));
-        // No logarithm of a random number is below -40, so far from the end nothing needs to be drawn.
-        if age_ms + 40 * u64::from(self.cost_us).div_ceil(1000) < ttl_ms {
+        if self.is_fresh_for_everybody(policy, now_ms) {
             return Freshness::Fresh;
         }
+        let age_ms = now_ms.saturating_sub(self.computed_at_ms);
+        let ttl_ms = millis(self.ttl(policy));
         let head_start_ms = -f64::from(self.cost_us) / 1000.0 * chance().ln();
         if age_ms >= self.lifetime_ms(policy) {
             Freshness::TooOld
@@ -184,6 +183,13 @@ impl Entry {
         } else {
             Freshness::Fresh
         }
+    }
+
+    /// Whether it is so far from its end that nobody would be told to make it again, whatever chance says.
+    pub(super) fn is_fresh_for_everybody(&self, policy: &Policy, now_ms: u64) -> bool {
+        let age_ms = now_ms.saturating_sub(self.computed_at_ms);
+        // No logarithm of a random number is below -40.
+        age_ms + 40 * u64::from(self.cost_us).div_ceil(1000) < millis(self.ttl(policy))
     }
 
     fn ttl(&self, policy: &Policy) -> Duration {

@@ -208,6 +208,30 @@ impl Cache {
         self.resolve(probe, make).await
     }
 
+    /// Whether anything is ever shown without asking Redis, so that [`Self::at_once`] may find something.
+    pub fn is_trusting(&self) -> bool {
+        self.0.local.as_ref().is_some_and(Local::is_fast)
+    }
+
+    /// Takes an entry that can be shown without waiting for anybody and without a reason to make it anew. If there is none, nothing has
+    /// happened, and [`Self::get_or_make`] knows what to do.
+    pub fn at_once(&self, policy: &'static Policy, key: Key) -> Option<Found> {
+        let inner = &*self.0;
+        let local = inner.local.as_ref().filter(|_| inner.is_on(policy.level))?;
+        let kept = local.get(&key)?;
+        let entry = &kept.entry;
+        let may_be_shown = local.trusts(&kept, &inner.heard, key.tag())
+            && !entry.is_negative()
+            && entry.is_fresh_for_everybody(policy, now_ms());
+        if !may_be_shown {
+            return None;
+        }
+        inner.counters.read(policy.level, Event::Local);
+        inner.counters.read(policy.level, Event::Hit);
+        let outcome = Outcome::Hit { ttl_s: entry.ttl_s(policy) };
+        Some(Found { entry: Arc::clone(entry), level: policy.level, outcome })
+    }
+
     /// Looks up everything that a page is put together from, in at most one round trip. What is switched off is not asked for.
     pub async fn look_up<const N: usize>(&self, wanted: [(&'static Policy, Key); N]) -> [Probe; N] {
         let probes = wanted.map(|(policy, key)| self.0.probe(policy, key));

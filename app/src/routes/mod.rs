@@ -3,6 +3,7 @@
 mod accounts;
 pub mod api;
 mod assets;
+mod at_once;
 mod comments;
 mod feed;
 mod forms;
@@ -14,6 +15,7 @@ mod reading_list;
 mod writing;
 
 pub use assets::STYLE_ADDRESS;
+pub use at_once::{AtOnce, at_once};
 
 use axum::Router;
 use axum::extract::Request;

@@ -151,7 +151,11 @@ impl Page {
 impl TestApp {
     /// Starts the app with the usual variables, some of them replaced.
     pub(crate) async fn start(database: &TestDatabase, replaced: &[(&str, &str)]) -> Self {
-        let server = Server::bind(config(database, replaced)).await.unwrap();
+        Self::serve(Server::bind(config(database, replaced)).await.unwrap())
+    }
+
+    /// Lets a server that is bound already serve.
+    pub(crate) fn serve(server: Server) -> Self {
         let base_url = format!("http://{}", server.address());
         let cache = server.state().cache.clone();
         tokio::spawn(server.run(std::future::pending()));

@@ -27,6 +27,7 @@
 mod accounts;
 mod any_input;
 mod api;
+mod at_once;
 mod browser;
 mod cache_faults;
 mod cache_leaks;
