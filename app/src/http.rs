@@ -290,7 +290,7 @@ fn worse(one: Outcome, other: Outcome) -> Outcome {
 /// For how long the oldest part has been there; None if anything was made just now.
 fn age(parts: &[&Found]) -> Option<u64> {
     let is_hit = |found: &&Found| matches!(found.outcome, Outcome::Hit { .. });
-    if parts.iter().all(is_hit) { parts.iter().map(|found| found.entry.age_s()).max() } else { None }
+    if parts.iter().all(is_hit) { parts.iter().map(|found| found.age_s).max() } else { None }
 }
 
 fn seconds(seconds: u64) -> HeaderValue {

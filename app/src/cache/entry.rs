@@ -147,15 +147,14 @@ impl Entry {
     }
 
     /// For how long it has been there, in seconds.
-    pub fn age_s(&self) -> u64 {
-        now_ms().saturating_sub(self.computed_at_ms) / 1000
+    pub(super) fn age_s(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.computed_at_ms) / 1000
     }
 
     /// For how long it is still fresh, in seconds.
-    pub(super) fn ttl_s(&self, policy: &Policy) -> i64 {
+    pub(super) fn ttl_s(&self, policy: &Policy, now_ms: u64) -> i64 {
         let fresh_until_ms = self.computed_at_ms + millis(self.ttl(policy));
-        (i64::try_from(fresh_until_ms).unwrap_or(i64::MAX) - i64::try_from(now_ms()).unwrap_or(i64::MAX))
-            .div_euclid(1000)
+        (i64::try_from(fresh_until_ms).unwrap_or(i64::MAX) - i64::try_from(now_ms).unwrap_or(i64::MAX)).div_euclid(1000)
     }
 
     /// How long Redis is to keep it.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::time::sleep;
 
 use super::counters::{Count, Event};
-use super::entry::{Entry, Freshness, Mark};
+use super::entry::{Entry, Freshness, Mark, now_ms};
 use super::flight::{Boarding, Landing};
 use super::key::Tag;
 use super::policy::{Level, Outcome, Policy};
@@ -104,7 +104,7 @@ impl Inner {
                 }
                 let entry = Arc::new(entry);
                 self.keep_in_memory(key, &entry, stamp);
-                let ttl_s = entry.ttl_s(policy);
+                let ttl_s = entry.ttl_s(policy, now_ms());
                 return Ok(Some((entry, Outcome::Hit { ttl_s })));
             }
             if claim.is_won || started.elapsed() > WAIT_MAX {

@@ -118,6 +118,8 @@ pub struct Found {
     pub level: Level,
     /// What the cache did.
     pub outcome: Outcome,
+    /// For how long the entry had been there when it was found, in seconds.
+    pub age_s: u64,
 }
 
 /// What is in flight: a thing, as it is under these marks. Who has seen a newer mark must not be given what was begun under an older one.
@@ -219,17 +221,17 @@ impl Cache {
         let inner = &*self.0;
         let local = inner.local.as_ref().filter(|_| inner.is_on(policy.level))?;
         let kept = local.get(&key)?;
-        let entry = &kept.entry;
+        let (entry, now_ms) = (&kept.entry, now_ms());
         let may_be_shown = local.trusts(&kept, &inner.heard, key.tag())
             && !entry.is_negative()
-            && entry.is_fresh_for_everybody(policy, now_ms());
+            && entry.is_fresh_for_everybody(policy, now_ms);
         if !may_be_shown {
             return None;
         }
         inner.counters.read(policy.level, Event::Local);
         inner.counters.read(policy.level, Event::Hit);
-        let outcome = Outcome::Hit { ttl_s: entry.ttl_s(policy) };
-        Some(Found { entry: Arc::clone(entry), level: policy.level, outcome })
+        let (outcome, age_s) = (Outcome::Hit { ttl_s: entry.ttl_s(policy, now_ms) }, entry.age_s(now_ms));
+        Some(Found { entry: Arc::clone(entry), level: policy.level, outcome, age_s })
     }
 
     /// Looks up everything that a page is put together from, in at most one round trip. What is switched off is not asked for.
@@ -265,7 +267,7 @@ impl Cache {
                         self.take_off(policy, flight, landing, make);
                     }
                 }
-                let ttl_s = entry.ttl_s(policy);
+                let ttl_s = entry.ttl_s(policy, now_ms());
                 (entry, Outcome::Hit { ttl_s })
             }
             State::Dead(marks) => {
@@ -277,7 +279,8 @@ impl Cache {
             self.0.counters.read(level, Event::Negative);
             return Err(AppError::NotFound(String::from_utf8_lossy(entry.body()).into_owned()));
         }
-        Ok(Found { entry, level, outcome })
+        let age_s = entry.age_s(now_ms());
+        Ok(Found { entry, level, outcome, age_s })
     }
 
     /// A page that is put together from parts, which are what the cache has found. It is the same as long as they are, so it is kept in

@@ -11,8 +11,14 @@ use axum::http::HeaderValue;
 const LENGTH_MAX: usize = 64;
 
 /// A request id: 1 to 64 letters, digits, `-` and `_`. So it can stand in a log line, in a header and in a comment of SQL without escaping.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct RequestId(HeaderValue);
+///
+/// It lies where it is used, because everybody who gets a copy would otherwise count the copies of something on the heap.
+#[derive(Clone, Eq, PartialEq)]
+pub struct RequestId {
+    /// The name, then zeros.
+    text: [u8; LENGTH_MAX],
+    length: u8,
+}
 
 impl RequestId {
     /// A new one: 32 hexadecimal digits, as NGINX makes them. The first half is random and the same for the whole process, the second
@@ -20,28 +26,41 @@ impl RequestId {
     pub fn next() -> Self {
         static PROCESS: LazyLock<u64> = LazyLock::new(rand::random);
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let mut text = [0; 32];
+        let mut text = [0; LENGTH_MAX];
         write_hexadecimal(*PROCESS, &mut text[..16]);
-        write_hexadecimal(COUNT.fetch_add(1, Ordering::Relaxed), &mut text[16..]);
-        // Hexadecimal digits always fit into a header; the other branch is for the compiler.
-        Self(HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("-")))
+        write_hexadecimal(COUNT.fetch_add(1, Ordering::Relaxed), &mut text[16..32]);
+        Self { text, length: 32 }
     }
 
     /// Takes a name that somebody else has chosen, if it is well-formed.
     pub fn accept(value: &HeaderValue) -> Option<Self> {
         let bytes = value.as_bytes();
         let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        ((1..=LENGTH_MAX).contains(&bytes.len()) && bytes.iter().all(is_allowed)).then(|| Self(value.clone()))
+        let mut text = [0; LENGTH_MAX];
+        text.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        let length = u8::try_from(bytes.len()).ok()?;
+        (length > 0 && bytes.iter().all(is_allowed)).then_some(Self { text, length })
     }
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
-        self.0.to_str().unwrap_or("-")
+        str::from_utf8(self.bytes()).unwrap_or("-")
     }
 
     /// The name as the value of a header.
     pub(super) fn header(&self) -> HeaderValue {
-        self.0.clone()
+        // What is allowed in a name always fits into a header; the other branch is for the compiler.
+        HeaderValue::from_bytes(self.bytes()).unwrap_or(HeaderValue::from_static("-"))
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.text[..usize::from(self.length)]
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "RequestId({self})")
     }
 }
 
