@@ -15,7 +15,7 @@ default:
 all *STEPS: setup _build
     @"{{ experiments }}" run --profile full "$@"
 
-# The same in two minutes: small data, short windows, no verdict to rely on
+# The same in three minutes: small data, short windows, no verdict to rely on
 [group('notebook')]
 [no-exit-message]
 quick *STEPS: setup _build

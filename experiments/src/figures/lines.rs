@@ -3,7 +3,7 @@
 use plotters::style::RGBColor;
 
 use super::bars::count;
-use super::canvas::{self, Canvas, Hold, LABEL, LEADING, SMALL, WIDTH};
+use super::canvas::{self, Canvas, Hold, LABEL, LEADING, Mark, SMALL, WIDTH};
 use super::palette;
 use super::scale::{self, Axis, Fitted, Frame};
 use super::text::{shorten, width};
@@ -43,6 +43,9 @@ pub struct LineChart {
 
 const MARGIN: f64 = 12.0;
 
+/// Room that the name of a line needs between its end and the right side of the frame, to be written there.
+const EARLY: f64 = 160.0;
+
 /// Strokes and gaps of the lines by index: a second way to tell them apart.
 const PATTERNS: [&[f64]; 4] = [&[], &[26.0, 12.0], &[7.0, 9.0], &[30.0, 10.0, 7.0, 10.0]];
 
@@ -71,11 +74,7 @@ impl LineChart {
                 for run in runs(line, frame, &horizontal, &vertical) {
                     match run.as_slice() {
                         // A single point between two gaps has no line, yet it was measured.
-                        [point] => canvas.rectangle(
-                            (point.0 - 4.0, point.1 - 4.0),
-                            (point.0 + 4.0, point.1 + 4.0),
-                            palette::series(index),
-                        ),
+                        [point] => canvas.mark(*point, Mark::of(index), palette::series(index)),
                         points => canvas.dashed(points, palette::series(index), 5, PATTERNS[index % PATTERNS.len()]),
                     }
                 }
@@ -101,12 +100,19 @@ impl LineChart {
         }
     }
 
-    /// Writes each name beside the end of its line; names that would touch are moved apart and tied to their ends.
+    /// Writes each name beside the end of its line; names that would touch are moved apart and tied to their ends. A line that ends
+    /// early has its name there: a tie across the chart would look like more of the line.
     fn name(&self, canvas: &Canvas<'_>, frame: Frame, (horizontal, vertical): (&Fitted, &Fitted), limit: f64) {
         let mut ends: Vec<(f64, f64, usize)> = Vec::new();
         for (index, line) in self.lines.iter().enumerate() {
-            if let Some(last) = runs(line, frame, horizontal, vertical).last().and_then(|run| run.last().copied()) {
-                ends.push((last.1, last.0, index));
+            let Some(&(x, y)) = runs(line, frame, horizontal, vertical).last().and_then(|run| run.last()) else {
+                continue;
+            };
+            let name = shorten(&line.name, LABEL, limit);
+            if x + EARLY + width(&name, LABEL) < frame.right {
+                canvas.text((x + 20.0, y), &name, LABEL, Hold::Left, palette::INK);
+            } else {
+                ends.push((y, x, index));
             }
         }
         ends.sort_by(|one, other| one.0.total_cmp(&other.0));

@@ -202,7 +202,7 @@ impl TrialResult {
     }
 
     /// What a trial with the kept phases alone would have seen; those that get the same name become one. Tenths are of the trial as a
-    /// whole and do not survive, nor do its warnings.
+    /// whole and do not survive, nor do its warnings; of what the generator used, the part gets as much as of the measured time.
     #[must_use]
     pub fn part(&self, name_of: impl Fn(&str) -> Option<String>) -> Self {
         let mut phases: Vec<PhaseResult> = Vec::new();
@@ -221,7 +221,13 @@ impl TrialResult {
             }
         }
         let window_s: f64 = phases.iter().filter(|phase| phase.measured).map(|phase| phase.duration_s).sum();
+        let of_part = |cpu_us: u64| (cpu_us as f64 * window_s * 1e6 / self.window_us.max(1) as f64).round() as u64;
         Self {
+            generator: Generator {
+                cpu_user_us: of_part(self.generator.cpu_user_us),
+                cpu_kernel_us: of_part(self.generator.cpu_kernel_us),
+                ..self.generator.clone()
+            },
             spec: TrialSpec { phases: planned, ..self.spec.clone() },
             window_us: (window_s * 1e6).round() as u64,
             phases,
@@ -312,6 +318,21 @@ fn merged_cells(cells: &[ResultCell], name_of: impl Fn(&str) -> Option<String>) 
 /// What a reader of the result should doubt.
 #[must_use]
 pub fn warnings(result: &TrialResult) -> Vec<String> {
+    let mut warnings = phase_warnings(result);
+    if let Some(lag_us) = result.generator.lag_p99_us.filter(|&lag_us| lag_us > LARGEST_LAG_P99_US) {
+        warnings.push(format!("the generator was late: the 99th percentile of its send lag is {lag_us} µs"));
+    }
+    let cpu_us = result.generator.cpu_user_us + result.generator.cpu_kernel_us;
+    let share = cpu_us as f64 / result.window_us as f64;
+    if share > LARGEST_CPU_SHARE {
+        warnings.push(format!("the generator used {:.0} % of the one processor that it sends from", share * 100.0));
+    }
+    warnings
+}
+
+/// The part of them that is about phases, and not about the generator.
+#[must_use]
+pub fn phase_warnings(result: &TrialResult) -> Vec<String> {
     let mut warnings = Vec::new();
     for phase in result.measured_phases() {
         let mut warn = |count: u64, what: &str| {
@@ -328,14 +349,6 @@ pub fn warnings(result: &TrialResult) -> Vec<String> {
                 phase.name, phase.session_start_unexpected_count, phase.session_start_count
             ));
         }
-    }
-    if let Some(lag_us) = result.generator.lag_p99_us.filter(|&lag_us| lag_us > LARGEST_LAG_P99_US) {
-        warnings.push(format!("the generator was late: the 99th percentile of its send lag is {lag_us} µs"));
-    }
-    let cpu_us = result.generator.cpu_user_us + result.generator.cpu_kernel_us;
-    let share = cpu_us as f64 / result.window_us as f64;
-    if share > LARGEST_CPU_SHARE {
-        warnings.push(format!("the generator used {:.0} % of the one processor that it sends from", share * 100.0));
     }
     warnings
 }

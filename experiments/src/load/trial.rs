@@ -7,8 +7,8 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
-use nix::sys::resource::{Usage, UsageWho, getrusage};
+use anyhow::{Context, Result, anyhow, ensure};
+use nix::sys::resource::{Resource, Usage, UsageWho, getrlimit, getrusage, setrlimit};
 use tokio::sync::oneshot;
 
 use super::engine::{self, Shared};
@@ -27,6 +27,7 @@ pub fn main(spec_path: &Path) -> Result<()> {
     let spec = TrialSpec::read(spec_path)?;
     // Before any other thread starts: threads inherit it.
     place(&spec.cpu_list)?;
+    make_room(&spec)?;
     // Before goose starts: it would print its warnings on a logger of its own.
     let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::ERROR).try_init();
     let interrupted = interruption()?;
@@ -78,6 +79,27 @@ fn place(cpu_list: &[usize]) -> Result<()> {
     }
     #[cfg(not(target_os = "linux"))]
     anyhow::bail!("this system cannot bind a process to processors; leave `cpu_list` empty")
+}
+
+/// Files that the process has open besides its connections: the executor's, the result's, the libraries'.
+const OTHER_FILES: u64 = 32;
+
+/// Each user may have a connection to each target. Without room for all of them some requests would fail for a reason that is not
+/// the server's.
+fn make_room(spec: &TrialSpec) -> Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("could not read how many files may be open")?;
+    let needed = u64::from(spec.users) * spec.targets.len() as u64 + OTHER_FILES;
+    if soft >= needed {
+        return Ok(());
+    }
+    ensure!(
+        hard >= needed,
+        "`users` is {} for {} targets, which may need {needed} open files, and this process may only have {hard}; lower it, or raise \
+         the limit with `ulimit -n {needed}`",
+        spec.users,
+        spec.targets.len()
+    );
+    setrlimit(Resource::RLIMIT_NOFILE, needed, hard).context("could not raise the limit of open files")
 }
 
 /// Must come before goose's own handler, which then fails harmlessly; a second Ctrl-C would otherwise end the process unasked.

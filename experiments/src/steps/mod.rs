@@ -9,6 +9,7 @@ mod trial;
 
 mod cache;
 mod calibrate;
+mod capacity;
 mod explain;
 mod schema;
 mod surge;
@@ -77,8 +78,14 @@ pub trait Step: Sync {
 }
 
 /// Every step, in the order of the report.
-pub const STEPS: &[&dyn Step] =
-    &[&calibrate::CalibrateStep, &schema::SchemaStep, &explain::ExplainStep, &cache::CacheStep, &surge::SurgeStep];
+pub const STEPS: &[&dyn Step] = &[
+    &calibrate::CalibrateStep,
+    &schema::SchemaStep,
+    &explain::ExplainStep,
+    &cache::CacheStep,
+    &surge::SurgeStep,
+    &capacity::CapacityStep,
+];
 
 /// Inputs that every step shares: the specimen, the gear, and the versions of everything.
 const COMMON_INPUTS: &[&str] = &[

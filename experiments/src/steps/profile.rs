@@ -1,11 +1,15 @@
 //! `profiles.toml`: how much each step measures. Parsing is strict, because a misspelled key would silently change what runs.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::trial::Slices;
+use crate::stats::{Limits, Search};
 
 /// The parameters of one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +33,8 @@ pub struct Profile {
     pub cache: CacheParameters,
     /// Parameters of the step `surge`.
     pub surge: SurgeParameters,
+    /// Parameters of the step `capacity`.
+    pub capacity: CapacityParameters,
 }
 
 /// Rows of the seeded blog.
@@ -108,11 +114,15 @@ pub struct SchemaParameters {
 }
 
 /// How often a query is executed under `EXPLAIN`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExplainParameters {
-    /// Executions per query and arm; the first only warms the buffers and is not counted.
+    /// Executions per query and arm, at least, after one that only warms the buffers.
     pub repeats: u32,
+    /// Executions at most, where they are short.
+    pub most_repeats: u32,
+    /// A query whose executions have taken so long has had enough of them, once it has had the least number.
+    pub enough_s: f64,
 }
 
 /// How the cache levels are compared.
@@ -121,7 +131,7 @@ pub struct ExplainParameters {
 pub struct CacheParameters {
     /// Blocks; in each every arm is tried once.
     pub blocks: u32,
-    /// Slices into which each measured phase of an arm is cut; between two of its own every other arm has one.
+    /// Slices into which the time at the offered rate of an arm is cut; between two of its own every other arm has one.
     pub rounds: u32,
     /// Unmeasured seconds at the start of a trial.
     pub warm_up_s: f64,
@@ -164,6 +174,91 @@ pub struct SurgeParameters {
     pub surge_factor: f64,
     /// Connections that share the schedule.
     pub users: u32,
+    /// What limited servers are offered.
+    pub nodes: NodeParameters,
+}
+
+/// How one limited server is compared with two.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeParameters {
+    /// Blocks; in each one and two servers are tried.
+    pub blocks: u32,
+    /// How much of one processor each server may use.
+    pub limit_share: f64,
+    /// Seconds of the overload.
+    pub overload_s: f64,
+    /// Offered rate, which one server cannot bear.
+    pub rate_per_s: f64,
+}
+
+/// How the capacity is searched for, and how throughput is followed over users.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CapacityParameters {
+    /// The rate to begin with.
+    pub start_rate_per_s: f64,
+    /// The lowest rate worth trying.
+    pub lowest_rate_per_s: f64,
+    /// The highest rate worth trying.
+    pub highest_rate_per_s: f64,
+    /// The factor of the first steps.
+    pub step_ratio: f64,
+    /// The ratio of a rate that misses and one that meets at which they are close enough.
+    pub bracket_ratio: f64,
+    /// How many trials these two get.
+    pub repeats: u32,
+    /// The objective: so long may the 99th percentile of load time be at most.
+    pub largest_p99_us: f64,
+    /// The objective: less than this part of the requests may be without the expected answer.
+    pub largest_error_share: f64,
+    /// The objective: at least this part of what is due must be answered by the end of the window.
+    pub smallest_achieved_share: f64,
+    /// Unmeasured seconds at the start of a trial.
+    pub warm_up_s: f64,
+    /// Measured seconds of a trial with a rate.
+    pub measured_s: f64,
+    /// Connections that share the schedule.
+    pub users: u32,
+    /// Users of the closed loops, each number a trial; a fit needs four different ones.
+    pub closed_users: Vec<u32>,
+    /// How many trials each number of users gets.
+    pub closed_repeats: u32,
+    /// Measured seconds of a closed loop.
+    pub closed_s: f64,
+}
+
+impl CapacityParameters {
+    /// How to search.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits {
+            start: self.start_rate_per_s,
+            lowest: self.lowest_rate_per_s,
+            highest: self.highest_rate_per_s,
+            step: self.step_ratio,
+            bracket: self.bracket_ratio,
+            repeats: self.repeats,
+        }
+    }
+
+    fn validate(&self) -> Result<()> {
+        ensure!(
+            Search::new(self.limits()).is_some(),
+            "`capacity`: the search needs a start between its lowest and its highest rate, ratios above 1 and a repeat"
+        );
+        let shares = [self.largest_error_share, self.smallest_achieved_share];
+        ensure!(
+            self.largest_p99_us > 0.0 && shares.iter().all(|share| (0.0..=1.0).contains(share)),
+            "`capacity`: the objective is a time above 0 and shares from 0 to 1"
+        );
+        let counts: BTreeSet<u32> = self.closed_users.iter().copied().collect();
+        ensure!(
+            counts.len() >= 4 && counts.iter().all(|count| (1..=10_000).contains(count)),
+            "`capacity.closed_users`: give at least four different numbers from 1 to 10,000"
+        );
+        Ok(())
+    }
 }
 
 impl Profile {
@@ -191,7 +286,8 @@ impl Profile {
     }
 
     fn validate(&self) -> Result<()> {
-        let (cache, surge, calibrate) = (&self.cache, &self.surge, &self.calibrate);
+        let (cache, surge, calibrate, capacity) = (&self.cache, &self.surge, &self.calibrate, &self.capacity);
+        capacity.validate()?;
         for (key, value) in [
             ("calibrate.warm_up_s", calibrate.warm_up_s),
             ("calibrate.measured_s", calibrate.measured_s),
@@ -203,6 +299,10 @@ impl Profile {
             ("surge.baseline_s", surge.baseline_s),
             ("surge.surge_s", surge.surge_s),
             ("surge.recovery_s", surge.recovery_s),
+            ("capacity.warm_up_s", capacity.warm_up_s),
+            ("capacity.measured_s", capacity.measured_s),
+            ("capacity.closed_s", capacity.closed_s),
+            ("surge.nodes.overload_s", surge.nodes.overload_s),
         ] {
             ensure!((1.0..=3600.0).contains(&value), "`{key} = {value}`: a duration lies between 1 and 3,600 seconds");
         }
@@ -212,6 +312,9 @@ impl Profile {
             ("calibrate.lag_rate_per_s", calibrate.lag_rate_per_s),
             ("cache.rate_per_s", cache.rate_per_s),
             ("surge.rate_per_s", surge.rate_per_s),
+            ("capacity.lowest_rate_per_s", capacity.lowest_rate_per_s),
+            ("capacity.highest_rate_per_s", capacity.highest_rate_per_s),
+            ("surge.nodes.rate_per_s", surge.nodes.rate_per_s),
         ] {
             ensure!(
                 (1.0..=100_000.0).contains(&value),
@@ -239,6 +342,9 @@ impl Profile {
             ("cache.peak_users", cache.peak_users),
             ("surge.blocks", surge.blocks),
             ("surge.users", surge.users),
+            ("capacity.users", capacity.users),
+            ("capacity.closed_repeats", capacity.closed_repeats),
+            ("surge.nodes.blocks", surge.nodes.blocks),
         ] {
             ensure!((1..=10_000_000).contains(&value), "`{key} = {value}`: give a number from 1 to 10,000,000");
         }
@@ -251,6 +357,11 @@ impl Profile {
             surge.surge_factor
         );
         ensure!(
+            (0.1..=1.0).contains(&surge.nodes.limit_share),
+            "`surge.nodes.limit_share = {}`: a limited server may use between 0.1 and 1 of a processor",
+            surge.nodes.limit_share
+        );
+        ensure!(
             calibrate.freeze_s > 0.0 && calibrate.freeze_s <= calibrate.freeze_window_s / 4.0,
             "`calibrate.freeze_s = {}`: a server is frozen for at most a quarter of the window",
             calibrate.freeze_s
@@ -258,6 +369,13 @@ impl Profile {
         for (key, value) in [("calibrate.delay_us", calibrate.delay_us), ("calibrate.cpu_us", calibrate.cpu_us)] {
             ensure!(value <= 1_000_000, "`{key} = {value}`: the app bears at most 1,000,000 µs");
         }
+        let explain = &self.explain;
+        ensure!(
+            explain.most_repeats >= explain.repeats && explain.enough_s >= 0.0 && explain.enough_s <= 3600.0,
+            "`explain.most_repeats = {}`, `explain.enough_s = {}`: as many as `repeats` or more, and 0 to 3,600 seconds",
+            explain.most_repeats,
+            explain.enough_s
+        );
         let effect = self.smallest_effect_percent;
         ensure!(
             effect > 0.0 && effect < 100.0,
@@ -300,9 +418,11 @@ mod tests {
         let full = Profile::parse(PROFILES, "full").unwrap();
         // The most metrics that an arm is compared by.
         let smallest = crate::stats::smallest_blocks_of_family(5);
+        assert!(full.explain.repeats as usize >= crate::stats::smallest_blocks_of_family(1));
         for blocks in [full.calibrate.blocks, full.cache.blocks, full.surge.blocks] {
             assert!(blocks as usize >= smallest, "a full run must allow verdicts");
         }
+        assert!(full.surge.nodes.blocks as usize >= crate::stats::smallest_blocks_of_family(1));
         assert!(quick.cache.blocks < full.cache.blocks);
     }
 

@@ -1,7 +1,8 @@
 //! The step `surge`: the balancer in front of one server, of two in turn, and of two with sticky sessions, while the offered rate
-//! jumps and falls back.
+//! jumps and falls back; and of one and two servers that are limited like small machines.
 
 mod charts;
+mod nodes;
 mod recovery;
 mod summary;
 
@@ -16,6 +17,8 @@ use super::{
         rows::{LatencyRow, ResourceRow, SecondRow, SessionRow, TrialRow},
     },
 };
+use nodes::NodeRow;
+
 use crate::{
     aggregate::Frames,
     load::spec::{Cookies, Phase},
@@ -50,7 +53,7 @@ impl Step for SurgeStep {
     }
 
     fn question(&self) -> &'static str {
-        "How evenly does NGINX spread requests over two servers, do sticky sessions stick, and what does a surge of traffic do to load times?"
+        "How evenly does NGINX spread requests over two servers, do sticky sessions stick, and what does a surge of traffic do to load times, and what would a second machine add?"
     }
 
     fn inputs(&self) -> &'static [&'static str] {
@@ -58,7 +61,7 @@ impl Step for SurgeStep {
     }
 
     fn tables(&self) -> &'static [Table] {
-        &[TrialRow::TABLE, LatencyRow::TABLE, ResourceRow::TABLE, SecondRow::TABLE, SessionRow::TABLE]
+        &[TrialRow::TABLE, LatencyRow::TABLE, ResourceRow::TABLE, SecondRow::TABLE, SessionRow::TABLE, NodeRow::TABLE]
     }
 
     fn figure_names(&self) -> &'static [&'static str] {
@@ -66,7 +69,7 @@ impl Step for SurgeStep {
     }
 
     fn arms(&self) -> Vec<String> {
-        ARMS.iter().map(|arm| arm.name.to_owned()).collect()
+        ARMS.iter().map(|arm| arm.name).chain(nodes::NAMES).map(str::to_owned).collect()
     }
 
     fn parameters(&self, profile: &Profile) -> Result<serde_json::Value> {
@@ -79,7 +82,8 @@ impl Step for SurgeStep {
 
     fn planned_s(&self, profile: &Profile) -> f64 {
         let surge = &profile.surge;
-        f64::from(surge.blocks) * 3.0 * (surge.warm_up_s + surge.baseline_s + surge.surge_s + surge.recovery_s + 3.0)
+        let trial_s = surge.warm_up_s + surge.baseline_s + surge.surge_s + surge.recovery_s + 3.0;
+        f64::from(surge.blocks) * 3.0 * trial_s + nodes::planned_s(surge)
     }
 
     fn measure<'a>(&'a self, bench: &'a mut Bench<'_>) -> Measuring<'a> {
@@ -121,7 +125,8 @@ async fn measure(bench: &mut Bench<'_>) -> Result<()> {
         ..Load::new(phases, trial::mix(bench).await?, surge.users)
     };
     let order = blocks(bench.profile.seed, "surge", ARMS.len(), surge.blocks);
-    let tried = trial::run_in_turn(bench, &ARMS, &order, &load, Detail::Second, 0.0..1.0).await?;
+    let mut tried = trial::run_in_turn(bench, &ARMS, &order, &load, Detail::Second, 0.0..0.8).await?;
+    tried.extend(nodes::measure(bench, &load).await?);
     trial::write(bench, &tried)?;
     bench.out.rows(&tried.iter().flat_map(|tried| tried.seconds.clone()).collect::<Vec<_>>())?;
     bench.out.rows(&tried.iter().flat_map(|tried| tried.sessions.clone()).collect::<Vec<_>>())

@@ -19,11 +19,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bench, blog::Setup};
 use crate::load::{
-    result::TrialResult,
+    result::{TrialResult, phase_warnings, warnings},
     spec::{self, Arrivals, Cookies, Endpoint, Method, Phase, SPEC_VERSION, TrialSpec},
 };
 pub(super) use freeze::Freeze;
-pub(super) use in_turn::run_in_turn;
+pub(super) use in_turn::{run_in_turn, try_at};
 pub(super) use interleaved::{Slices, planned_s, run_interleaved};
 pub(super) use mix::{mix, session_start};
 use resources::Readings;
@@ -127,6 +127,8 @@ impl Tried {
         doubts: &checks::Doubts,
         body_digest: &str,
     ) -> Self {
+        // A generator that serves several arms is not the fault of each of them; their phases say when it was late.
+        let warnings = if readings.sliced { phase_warnings(seen) } else { warnings(seen) };
         let warning = |text: &String| format!("block {}, {}: {text}", place.block, arm.name);
         Self {
             trials: results::trials(seen, arm.name, place, readings, doubts, body_digest),
@@ -136,11 +138,12 @@ impl Tried {
             seconds: results::seconds(seen, arm.name, place),
             sessions: results::sessions(seen, arm.name, place),
             window_us: seen.window_us,
-            warnings: crate::load::result::warnings(seen).iter().map(warning).collect(),
+            warnings: warnings.iter().map(warning).collect(),
         }
     }
 
-    fn problem(&self) -> Option<&str> {
+    /// Why it must not be used, if so.
+    pub(super) fn problem(&self) -> Option<&str> {
         self.trials.iter().find_map(|trial| trial.error.as_deref())
     }
 }

@@ -2,6 +2,7 @@
 
 mod pure;
 mod server;
+mod trouble;
 mod validation;
 
 use std::path::Path;
@@ -129,6 +130,10 @@ async fn slices_ask_several_sites_for_the_same_and_pause_in_between() {
     assert_eq!(latency(&part).count(), second.len() as u64);
     assert_eq!((part.phases[0].duration_s, part.spec.phases[0].duration_s, part.window_us), (0.4, 0.4, 400_000));
     assert_eq!(part.phases[0].body_bytes, 5 * second.len() as u64);
+    assert!(
+        part.generator.cpu_user_us.abs_diff(result.generator.cpu_user_us / 2) <= 1,
+        "half of the time is half of the cost"
+    );
 }
 
 #[tokio::test]

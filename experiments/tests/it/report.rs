@@ -24,6 +24,8 @@ const ALLOWED: &[&str] = &[
     "MSER-5",
     "Hesterberg 2015",
     "Bulej et al. 2020",
+    "(1 + _α_ (_N_ − 1) + _β N_ (_N_ − 1))",
+    "Gunther 2007",
 ];
 
 fn error(templates: &Templates) -> String {

@@ -12,7 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("stats", &[]),
     ("aggregate", &["results", "stats"]),
     ("figures", &[]),
-    ("steps", &["stack", "load", "probe", "results", "stats", "aggregate", "figures"]),
+    ("steps", &["cgroup", "stack", "load", "probe", "results", "stats", "aggregate", "figures"]),
     ("report", &["results"]),
     ("pipeline", &["stack", "load", "probe", "results", "stats", "aggregate", "figures", "steps", "report"]),
     ("cli", &["pipeline", "load", "stack", "results", "steps"]),

@@ -78,7 +78,7 @@ fn design(frames: &Frames) -> Result<SummaryTable> {
     let row = vec![
         Cell::from("slices"),
         Cell::from(first.and_then(|trial| trial.offered_per_s)),
-        Cell::from(first.map(|trial| f64::from(trial.slices))),
+        first.map_or(Cell::Empty, |trial| Cell::from(u64::from(trial.slices))),
         Cell::from(first.map(|trial| trial.duration_s)),
     ];
     let columns = vec![

@@ -1,7 +1,10 @@
 //! Explains every case in both arms and writes the rows and the trees. The only files of the step that touch the world are this
 //! one, `shapes.rs`, and the reading of the facts in `cases.rs`.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 use app::db::{Indexes, QUERIES, Query, Role};
@@ -14,7 +17,7 @@ use super::{
     rows::{NodeRow, PlanRow, QueryRow},
     shapes, tree,
 };
-use crate::steps::{Bench, bench::blocks};
+use crate::steps::{Bench, bench::blocks, profile::ExplainParameters};
 
 /// How a query is explained. `SETTINGS` shows what was changed for the planner; `JSON` is the format that does not change its words
 /// between versions.
@@ -62,9 +65,9 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<()> {
         let explained = match bench.kept::<Explained>(&key) {
             Some(explained) => explained,
             None => {
-                let order =
-                    blocks(bench.profile.seed, &format!("explain.{key}"), ARMS.len(), bench.profile.explain.repeats);
-                let explained = bench.timed(explain_case(&pools, case, &order)).await?;
+                let parameters = bench.profile.explain;
+                let order = blocks(bench.profile.seed, &format!("explain.{key}"), ARMS.len(), parameters.most_repeats);
+                let explained = bench.timed(explain_case(&pools, case, &order, &parameters)).await?;
                 bench.keep(&key, &explained)?;
                 explained
             }
@@ -98,7 +101,14 @@ async fn pool(bench: &Bench<'_>, database: &str) -> Result<PgPool> {
     pool.with_context(|| format!("cannot connect to the seeded database `{database}`"))
 }
 
-async fn explain_case(pools: &[PgPool; 2], case: &Case, order: &[Vec<usize>]) -> Result<Explained> {
+/// Goes on beyond the least number of repeats while that is cheap: short executions vary most.
+async fn explain_case(
+    pools: &[PgPool; 2],
+    case: &Case,
+    order: &[Vec<usize>],
+    parameters: &ExplainParameters,
+) -> Result<Explained> {
+    let (started, enough) = (Instant::now(), Duration::from_secs_f64(parameters.enough_s));
     let mut explained =
         Explained { plans: Vec::new(), nodes: Vec::new(), trees: BTreeMap::new(), settings: BTreeMap::new() };
     let mut last: [Option<Plan>; 2] = [None, None];
@@ -108,6 +118,9 @@ async fn explain_case(pools: &[PgPool; 2], case: &Case, order: &[Vec<usize>]) ->
         let _ = explain_on(pool, case).await?;
     }
     for (block, arms) in (0_u32..).zip(order) {
+        if block >= parameters.repeats && started.elapsed() >= enough {
+            break;
+        }
         for &arm in arms {
             if given_up[arm] {
                 continue;

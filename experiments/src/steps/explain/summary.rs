@@ -213,7 +213,13 @@ fn overview(
     let cell = |table: &SummaryTable, column: &str| {
         table.keys().next().and_then(|key| table.cell(&key, column).cloned()).unwrap_or(Cell::Empty)
     };
-    let repeats = frames.rows::<PlanRow>()?.iter().map(|row| row.block + 1).max().context("nothing was explained")?;
+    let mut repeats: BTreeMap<String, u32> = BTreeMap::new();
+    for plan in frames.rows::<PlanRow>()? {
+        let most = repeats.entry(plan.case).or_default();
+        *most = (*most).max(plan.block + 1);
+    }
+    let fewest = repeats.values().min().copied().context("nothing was explained")?;
+    let most = repeats.values().max().copied().unwrap_or(fewest);
     let name = |found: &Option<(String, f64)>| found.as_ref().map_or(Cell::Empty, |(key, _)| Cell::from(key.as_str()));
     let fact = |found: &Option<(String, f64)>, column: &str| {
         found.as_ref().and_then(|(key, _)| queries.cell(key, column).cloned()).unwrap_or(Cell::Empty)
@@ -222,7 +228,8 @@ fn overview(
         Cell::from("all"),
         Cell::from(frames.rows::<QueryRow>()?.len()),
         Cell::from(cases.len()),
-        Cell::from(u64::from(repeats)),
+        Cell::from(u64::from(fewest)),
+        Cell::from(u64::from(most)),
         with_verdict("better"),
         with_verdict("worse"),
         with_verdict("equivalent"),
@@ -243,7 +250,8 @@ fn overview(
         ("key", "all cases"),
         ("queries", "queries of the app"),
         ("cases", "cases that were explained"),
-        ("repeats", "blocks per case"),
+        ("repeats", "blocks of a case, at least"),
+        ("most_repeats", "blocks of a case, at most"),
         ("better", "cases that the secondary indexes make faster"),
         ("worse", "cases that they make slower"),
         ("equivalent", "cases in which they make no difference that matters"),

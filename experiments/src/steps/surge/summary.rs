@@ -3,9 +3,12 @@
 use anyhow::Result;
 use polars::prelude::{DataType, IntoLazy as _, JoinArgs, JoinType, SortMultipleOptions, col, lit};
 
-use super::super::trial::{
-    metrics::{self, Metric, of_arm, of_valid},
-    rows::{LatencyRow, ResourceRow, SecondRow, SessionRow, TrialRow},
+use super::{
+    super::trial::{
+        metrics::{self, Metric, of_arm, of_valid},
+        rows::{LatencyRow, ResourceRow, SecondRow, SessionRow, TrialRow},
+    },
+    nodes,
 };
 use crate::{
     aggregate::{Frames, column, percentiles, to_keyed_summary, to_rows, to_summary},
@@ -18,14 +21,15 @@ const PHASES: [&str; 3] = ["before", "surge", "after"];
 pub(super) fn summarise(frames: &Frames, arms: &[&str]) -> Result<Vec<SummaryTable>> {
     let load = load(frames)?;
     let seconds = seconds(frames)?;
-    let phases = phases(frames, arms)?;
+    let phases = phases(frames, arms, &PHASES)?;
     let recovery = super::recovery::table(frames, arms, &seconds, &load, &phases)?;
     Ok(vec![
         phases,
         servers(frames, arms)?,
-        sessions(frames)?,
+        sessions(frames, arms)?,
         recovery,
         comparison(frames, arms)?,
+        nodes::table(frames, &self::phases(frames, &nodes::NAMES, &[nodes::OVERLOAD])?)?,
         super::super::trial::overview::trials("surge", frames)?,
         load,
         seconds,
@@ -54,7 +58,7 @@ fn load(frames: &Frames) -> Result<SummaryTable> {
 }
 
 /// One row per arm and phase: load times pooled over blocks, rates and costs as medians over blocks.
-fn phases(frames: &Frames, arms: &[&str]) -> Result<SummaryTable> {
+fn phases(frames: &Frames, arms: &[&str], names: &[&str]) -> Result<SummaryTable> {
     let valid = metrics::valid(frames)?;
     let answered = of_valid(frames.lazy::<LatencyRow>()?.filter(col("status").gt(lit(0))), &valid);
     let keys = ["arm", "phase"];
@@ -83,7 +87,7 @@ fn phases(frames: &Frames, arms: &[&str]) -> Result<SummaryTable> {
         &[("key", ""), ("arm", ""), ("phase", ""), ("unexpected", ""), ("offered_per_s", ""), ("achieved_share", "")],
     )?;
     let mut rows = Vec::new();
-    for phase in PHASES {
+    for &phase in names {
         let achieved = metrics::achieved_per_s(frames, phase)?;
         let cpu = metrics::cpu_us_per_request(frames, phase)?;
         for arm in arms {
@@ -153,12 +157,13 @@ fn servers(frames: &Frames, arms: &[&str]) -> Result<SummaryTable> {
         ("memory_bytes", "its largest memory (proportional set size)"),
     ];
     let mut table = to_keyed_summary("surge", "servers", frame, &["arm", "server"], &columns)?;
+    table.rows.retain(|row| is_of(arms, row));
     table.rows.sort_by_key(|row| arms.iter().position(|arm| row[1].text() == Some(*arm)));
     Ok(table)
 }
 
 /// One row per arm: do sessions stay where they began?
-fn sessions(frames: &Frames) -> Result<SummaryTable> {
+fn sessions(frames: &Frames, arms: &[&str]) -> Result<SummaryTable> {
     let frame = of_valid(frames.lazy::<SessionRow>()?, &metrics::valid(frames)?)
         .group_by_stable([col("arm"), col("served_by")])
         .agg([col("sessions").sum(), col("server_changes").sum()])
@@ -169,7 +174,7 @@ fn sessions(frames: &Frames) -> Result<SummaryTable> {
             col("server_changes").sum(),
         ])
         .sort(["arm"], SortMultipleOptions::default());
-    to_summary(
+    let mut table = to_summary(
         "surge",
         "sessions",
         frame,
@@ -179,7 +184,14 @@ fn sessions(frames: &Frames) -> Result<SummaryTable> {
             ("largest_share", "share of the sessions that began on the server with the most"),
             ("server_changes", "requests that another server answered than the one before in the same session"),
         ],
-    )
+    )?;
+    table.rows.retain(|row| is_of(arms, row));
+    Ok(table)
+}
+
+/// Whether a row is about one of these arms.
+fn is_of(arms: &[&str], row: &[Cell]) -> bool {
+    row.iter().any(|cell| cell.text().is_some_and(|text| arms.contains(&text)))
 }
 
 /// One row per arm and second, over all blocks.
@@ -255,5 +267,7 @@ fn comparison(frames: &Frames, arms: &[&str]) -> Result<SummaryTable> {
             metrics::achieved_per_s(frames, "surge")?,
         ),
     ];
-    metrics::comparison("surge", arms, "single", &metrics, frames.smallest_effect)
+    let mut table = metrics::comparison("surge", arms, "single", &metrics, frames.smallest_effect)?;
+    table.rows.extend(nodes::comparison(frames)?.rows);
+    Ok(table)
 }

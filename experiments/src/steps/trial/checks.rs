@@ -18,6 +18,9 @@ const LARGEST_LAG_P99_US: u64 = 2_000;
 /// More than this of the processors' time in other hands, and a window says more about the neighbours than about the blog.
 const LARGEST_STEAL_SHARE: f64 = 0.05;
 
+/// More than this of its own processor, and the generator is what is measured.
+const LARGEST_GENERATOR_SHARE: f64 = 0.85;
+
 /// By so much may the requests under way in a closed loop exceed its users, which they cannot: rounding.
 const LITTLE_TOLERANCE: f64 = 0.02;
 
@@ -52,9 +55,14 @@ impl Doubts {
 /// Checks everything that can be checked.
 pub(super) fn doubts(result: &TrialResult, load: &Load, readings: &Readings) -> Doubts {
     let mut doubts = Doubts::default();
-    for phase in result.measured_phases().filter(|phase| !load.may_fail.contains(&phase.name.as_str())) {
-        let steal = readings.steal_share(&phase.name);
-        let found = [unexpected(phase), late(result, phase, load), stolen(steal), little(result, phase)];
+    for phase in result.measured_phases() {
+        let stolen = stolen(readings.steal_share(&phase.name));
+        let found = if load.may_fail.contains(&phase.name.as_str()) {
+            // The blog may fail here, the machine and the generator may not.
+            [stolen, overworked(result), None, None]
+        } else {
+            [stolen, unexpected(phase), late(result, phase, load), little(result, phase)]
+        };
         doubts.of_phase.insert(phase.name.clone(), found.into_iter().flatten().collect());
     }
     if let Some(totals) = readings.totals() {
@@ -86,6 +94,18 @@ fn merged(result: &TrialResult, phase: &str, time: fn(&ResultCell) -> &SparseHis
     let mut merged = SparseHistogram::default();
     result.cells.iter().filter(|cell| cell.phase == phase).for_each(|cell| merged.merge(time(cell)));
     merged
+}
+
+/// What the generator used of the processors that it may run on, from the start to the end of the measured window.
+pub(super) fn generator_cpu_share(result: &TrialResult) -> f64 {
+    let used_us = result.generator.cpu_user_us + result.generator.cpu_kernel_us;
+    used_us as f64 / (result.window_us as f64 * result.generator.cpu_count as f64)
+}
+
+fn overworked(result: &TrialResult) -> Option<String> {
+    let share = generator_cpu_share(result);
+    (share > LARGEST_GENERATOR_SHARE)
+        .then(|| format!("the generator was at its own limit: it used {:.0} % of its processor", share * 100.0))
 }
 
 fn stolen(share: Option<f64>) -> Option<String> {

@@ -28,21 +28,37 @@ pub(in crate::steps) async fn run_in_turn(
     for (block, places) in (1_u32..).zip(order) {
         for (place, &arm) in (0_u32..).zip(places) {
             let arm = &arms[arm];
-            let mut again = String::new();
-            for attempt in 1..=bench.profile.attempts {
-                let what = format!("trial {} of {trials}: `{}` in block {block}{again}", done + 1, arm.name);
-                #[expect(clippy::cast_precision_loss, reason = "a few trials")]
-                let share = part.start + (part.end - part.start) * done as f64 / trials as f64;
-                bench.progress.say(share, &what);
-                let one = try_once(bench, arm, load, Place { block, place, attempt }, detail).await?;
-                let problem = one.problem().map(str::to_owned);
-                tried.push(one);
-                match problem {
-                    None => break,
-                    Some(problem) => again = format!(", again because {problem}"),
-                }
-            }
+            let what = format!("trial {} of {trials}: `{}` in block {block}", done + 1, arm.name);
+            #[expect(clippy::cast_precision_loss, reason = "a few trials")]
+            let share = part.start + (part.end - part.start) * done as f64 / trials as f64;
+            let place = Place { block, place, attempt: 1 };
+            tried.extend(try_at(bench, arm, load, place, detail, (share, &what)).await?);
             done += 1;
+        }
+    }
+    Ok(tried)
+}
+
+/// Tries `arm` at one place, and once more where a trial must not be used; only the last of what it gives back may be valid. The user
+/// is told which part of the step is done and what is under way.
+pub(in crate::steps) async fn try_at(
+    bench: &mut Bench<'_>,
+    arm: &Arm,
+    load: &Load,
+    place: Place,
+    detail: Detail,
+    (share, what): (f64, &str),
+) -> Result<Vec<Tried>> {
+    let mut tried = Vec::new();
+    let mut again = String::new();
+    for attempt in 1..=bench.profile.attempts {
+        bench.progress.say(share, &format!("{what}{again}"));
+        let one = try_once(bench, arm, load, Place { attempt, ..place }, detail).await?;
+        let problem = one.problem().map(str::to_owned);
+        tried.push(one);
+        match problem {
+            None => break,
+            Some(problem) => again = format!(", again because {problem}"),
         }
     }
     Ok(tried)
@@ -86,7 +102,7 @@ async fn observe(bench: &Bench<'_>, site: &mut Site, load: &Load, spec: &TrialSp
         .run(spec, async |event| {
             let heard = match event {
                 Event::Phase { name } if measured(&name) => readings.enter(name).await,
-                Event::Measured => readings.leave(true).await,
+                Event::Measured => readings.leave().await,
                 Event::Measuring { .. } => {
                     frozen.start();
                     Ok(())

@@ -34,12 +34,15 @@ const TAIL: Duration = Duration::from_millis(50);
 /// More than this part of the readings may not end after their pause, or the slices are not told apart.
 const MOST_LATE: f64 = 0.05;
 
+/// Slices of a phase without a rate.
+const CLOSED_ROUNDS: usize = 2;
+
 /// How a block is cut.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::steps) struct Slices {
     /// Blocks.
     pub(in crate::steps) blocks: u32,
-    /// Slices of each measured phase of each arm.
+    /// Slices of each measured phase with a rate, for each arm.
     pub(in crate::steps) rounds: u32,
 }
 
@@ -51,8 +54,6 @@ struct Slice {
     /// The phase that it is a part of.
     phase: String,
     measured: bool,
-    /// Whether it is the last of its arm in its phase.
-    last: bool,
 }
 
 /// About how long it takes: `each_s` is what each arm gets in a block.
@@ -140,7 +141,13 @@ fn cut(phases: &[Phase], arms: &[&str], order: &[Vec<usize>]) -> (Vec<Slice>, Ve
     let (mut slices, mut planned) = (Vec::new(), Vec::new());
     let mut draws = 0;
     for phase in phases {
-        let rounds = if phase.measured { order } else { &order[..1] };
+        // A closed loop has to fill its queues in each slice, so it gets few long ones.
+        let rounds = match (phase.measured, phase.rate_per_s) {
+            (false, _) => 1,
+            (true, None) => CLOSED_ROUNDS.min(order.len()),
+            (true, Some(_)) => order.len(),
+        };
+        let rounds = &order[..rounds];
         #[expect(clippy::cast_precision_loss, reason = "a few rounds")]
         let duration_s = phase.duration_s / rounds.len() as f64;
         for (round, places) in rounds.iter().enumerate() {
@@ -148,8 +155,7 @@ fn cut(phases: &[Phase], arms: &[&str], order: &[Vec<usize>]) -> (Vec<Slice>, Ve
                 let name = format!("{} {} {}", phase.name, round + 1, arms[arm]);
                 let pause_s = PAUSE_S;
                 planned.push(Phase { name, duration_s, target: arm, pause_s, draws: Some(draws), ..phase.clone() });
-                let last = round + 1 == rounds.len();
-                slices.push(Slice { arm, phase: phase.name.clone(), measured: phase.measured, last });
+                slices.push(Slice { arm, phase: phase.name.clone(), measured: phase.measured });
             }
             draws += 1;
         }
@@ -181,7 +187,7 @@ async fn observe(
             tokio::time::sleep(TAIL).await;
             let mut heard = Ok(());
             if let Some(slice) = open.take() {
-                heard = sites[slice.arm].readings.leave(slice.last).await;
+                heard = sites[slice.arm].readings.leave().await;
             }
             if let Some(slice) = next.filter(|slice| slice.measured) {
                 heard = heard.and(sites[slice.arm].readings.enter(slice.phase.clone()).await);
@@ -272,6 +278,5 @@ mod tests {
         }
         let draws: Vec<Option<u32>> = planned.iter().map(|phase| phase.draws).collect();
         assert_eq!(draws, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4].map(Some));
-        assert_eq!(slices.iter().filter(|slice| slice.last).count(), 6, "the last of each arm and phase");
     }
 }

@@ -1,7 +1,7 @@
 //! How the trials of a step went as a whole. Pure.
 
 use anyhow::Result;
-use polars::prelude::{col, len, lit};
+use polars::prelude::{Expr, col, len, lit};
 
 use super::rows::TrialRow;
 use crate::{
@@ -20,6 +20,8 @@ pub(in crate::steps) fn trials(step: &str, frames: &Frames) -> Result<SummaryTab
             col("unexpected").sum(),
             col("offered_per_s").max(),
             col("steal_share").max(),
+            col("canary_user_us").first(),
+            col("canary_kernel_us").first(),
             col("generator_cpu_share").max(),
             col("generator_lag_p99_us").max(),
         ])
@@ -33,6 +35,8 @@ pub(in crate::steps) fn trials(step: &str, frames: &Frames) -> Result<SummaryTab
             col("offered_per_s").max(),
             col("generator_cpu_share").max(),
             col("generator_lag_p99_us").max(),
+            spread("canary_user_us").alias("canary_user_spread_share"),
+            spread("canary_kernel_us").alias("canary_kernel_spread_share"),
         ]);
     to_summary(
         step,
@@ -48,6 +52,16 @@ pub(in crate::steps) fn trials(step: &str, frames: &Frames) -> Result<SummaryTab
             ("offered_per_s", "the rate that every arm was offered"),
             ("generator_cpu_share", "largest share of its processor that the load generator used, peak included"),
             ("generator_lag_p99_us", "largest 99th percentile of its send lag"),
+            (
+                "canary_user_spread_share",
+                "by how much a fixed piece of arithmetic took longer at one trial than at another, at most",
+            ),
+            ("canary_kernel_spread_share", "the same of a fixed number of system calls"),
         ],
     )
+}
+
+/// How far the largest value is above the smallest, as a share of it.
+fn spread(column: &str) -> Expr {
+    col(column).max() / col(column).min() - lit(1.0)
 }

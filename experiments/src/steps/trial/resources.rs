@@ -9,12 +9,16 @@ use super::{
     Place,
     rows::{CounterRow, ResourceRow},
 };
-use crate::probe::{
-    app::{self, Metrics},
-    component::{Component, Snapshot, Usage},
-    nginx, postgres, redis,
-    sampler::{self, Sampler},
-    source::{self, Source},
+use crate::{
+    probe::{
+        app::{self, Metrics},
+        canary::{self, Canary},
+        component::{Component, Snapshot, Usage},
+        nginx, postgres, redis,
+        sampler::{self, Sampler},
+        source::{self, Source},
+    },
+    stats::median,
 };
 
 /// Whom to ask.
@@ -25,6 +29,8 @@ pub(super) struct Sources {
     pub(super) nginx: nginx::Status,
     /// The app servers by name.
     pub(super) apps: Vec<(String, Metrics)>,
+    /// The system's processor, to be asked how fast it is; absent where it shares all with the generator.
+    pub(super) processor: Option<usize>,
 }
 
 /// The readings of one trial in the making.
@@ -45,6 +51,8 @@ pub(super) struct Readings {
     whole: (Option<Edge>, Option<Edge>),
     /// Readings in between; each is a request to NGINX and to every server, which the load did not make.
     between: u64,
+    /// How fast the system's processor was before and after.
+    canaries: Vec<Canary>,
     /// For how long the servers were frozen.
     pub(super) frozen: Option<f64>,
 }
@@ -81,6 +89,7 @@ impl Readings {
             seconds: Vec::new(),
             whole: (None, None),
             between: 0,
+            canaries: Vec::new(),
             frozen: None,
         })
     }
@@ -92,14 +101,25 @@ impl Readings {
 
     /// Before the first request.
     pub(super) async fn begin(&mut self) -> Result<()> {
+        self.listen()?;
         self.whole.0 = Some(self.read(false).await?);
         Ok(())
     }
 
-    /// After the last answer.
+    /// After the last answer. Between slices there is no time to read memory, so it is read here.
     pub(super) async fn end(&mut self) -> Result<()> {
-        self.whole.1 = Some(self.read(false).await?);
+        self.whole.1 = Some(self.read(self.sliced).await?);
+        self.listen()
+    }
+
+    fn listen(&mut self) -> Result<()> {
+        self.canaries.extend(self.sources.processor.map(canary::read).transpose()?);
         Ok(())
+    }
+
+    /// The time of a fixed piece of work, before and after together: of arithmetic or of system calls.
+    pub(super) fn canary_us(&self, of: fn(&Canary) -> f64) -> Option<f64> {
+        median(&self.canaries.iter().map(of).collect::<Vec<_>>())
     }
 
     /// What was counted in all; nothing before [`Self::end`].
@@ -138,7 +158,7 @@ impl Readings {
     /// A measured phase, or a piece of one, begins. It ends the one before it.
     pub(super) async fn enter(&mut self, phase: String) -> Result<()> {
         let now = Instant::now();
-        self.shut(true).await?;
+        self.shut().await?;
         if self.each_second && self.sampler.is_none() {
             self.sampler = Some(Sampler::start(source::open()?, self.sources.components.clone(), now)?);
         }
@@ -148,16 +168,16 @@ impl Readings {
         Ok(())
     }
 
-    /// What was entered ends and nothing follows at once. Memory is read at the end of a phase only, not of each of its pieces.
-    pub(super) async fn leave(&mut self, with_memory: bool) -> Result<()> {
-        self.shut(with_memory).await?;
+    /// What was entered ends and nothing follows at once.
+    pub(super) async fn leave(&mut self) -> Result<()> {
+        self.shut().await?;
         self.seconds.extend(self.sampler.take().map(Sampler::stop).transpose()?.unwrap_or_default());
         Ok(())
     }
 
-    async fn shut(&mut self, with_memory: bool) -> Result<()> {
+    async fn shut(&mut self) -> Result<()> {
         if let Some((name, start)) = self.open.take() {
-            let end = self.read(with_memory).await?;
+            let end = self.read(!self.sliced).await?;
             self.between += 1;
             self.done.push((name, start, end));
         }
@@ -219,10 +239,10 @@ impl Readings {
                 attempt,
                 phase: phase.to_owned(),
                 second: None,
-                component,
                 cpu_us: usage.cpu_us(),
                 cpu_kernel_us: Some(usage.cpu_kernel_us),
-                memory_bytes: usage.memory_bytes,
+                memory_bytes: usage.memory_bytes.or_else(|| self.memory_bytes(&component)),
+                component,
             }));
         }
         let of_second = |row: &sampler::Row| {
@@ -240,6 +260,11 @@ impl Readings {
         };
         rows.extend(self.seconds.iter().filter_map(of_second));
         rows
+    }
+
+    /// What a component held after the last answer.
+    fn memory_bytes(&self, component: &str) -> Option<u64> {
+        self.whole.1.as_ref()?.snapshot.components.get(component)?.memory_bytes
     }
 
     /// Rows of what the services counted in each phase.

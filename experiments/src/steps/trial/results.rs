@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Detail, Place,
-    checks::{Doubts, lag_quantile_us},
+    checks::{Doubts, generator_cpu_share, lag_quantile_us},
     resources::Readings,
     rows::{LatencyRow, SecondRow, SessionRow, TrialRow},
 };
@@ -23,9 +23,7 @@ pub(super) fn trials(
     doubts: &Doubts,
     body_digest: &str,
 ) -> Vec<TrialRow> {
-    let generator_us = result.generator.cpu_user_us + result.generator.cpu_kernel_us;
-    #[expect(clippy::cast_precision_loss, reason = "durations in µs stay far below 2^53")]
-    let share = generator_us as f64 / (result.window_us as f64 * result.generator.cpu_count as f64);
+    let share = generator_cpu_share(result);
     let settled_tenths = settled_tenths(result);
     let row = |phase: &PhaseResult| TrialRow {
         block: place.block,
@@ -35,6 +33,7 @@ pub(super) fn trials(
         phase: phase.name.clone(),
         duration_s: phase.duration_s,
         slices: readings.slices(&phase.name),
+        users: result.spec.users,
         offered_per_s: planned_rate(result, &phase.name),
         achieved_per_s: phase.achieved_per_s,
         offered: phase.offered_count,
@@ -45,6 +44,8 @@ pub(super) fn trials(
         generator_lag_p50_us: lag_quantile_us(result, &phase.name, 0.5),
         generator_lag_p99_us: lag_quantile_us(result, &phase.name, 0.99),
         steal_share: readings.steal_share(&phase.name),
+        canary_user_us: readings.canary_us(|canary| canary.user_us),
+        canary_kernel_us: readings.canary_us(|canary| canary.kernel_us),
         settled_tenths,
         frozen_s: readings.frozen,
         body_digest: body_digest.to_owned(),

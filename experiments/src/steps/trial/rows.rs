@@ -19,6 +19,8 @@ row! {
         duration_s: f64,
         /// Slices in which it was measured, between those of the other arms of its block; 1 where it was measured whole.
         slices: u32,
+        /// Users, each of whom waits for its answer before it asks again: the most requests that can be under way.
+        users: u32,
         /// Offered rate; empty in a closed loop, where the answers set the pace.
         offered_per_s: Option<f64>,
         /// Rate of expected answers that were complete before the phase ended.
@@ -39,6 +41,10 @@ row! {
         generator_lag_p99_us: Option<u64>,
         /// Part of the processors' time that the host gave to others in the phase; empty where the machine does not tell.
         steal_share: Option<f64>,
+        /// Time of a fixed piece of arithmetic on the system's processor, before and after the trial; empty where it has none of its own.
+        canary_user_us: Option<f64>,
+        /// Time of a fixed number of system calls there.
+        canary_kernel_us: Option<f64>,
         /// How many batches of a tenth of a second it took from the start of the trial until load times had settled (MSER-5); empty
         /// where they never did, or the trial was too short to tell.
         settled_tenths: Option<u32>,

@@ -47,6 +47,7 @@ impl Site {
             redis_url: servers.redis_url.clone(),
             nginx: nginx::Status::new(servers.nginx.status_url())?,
             apps: metrics.collect::<Result<_>>()?,
+            processor: bench.blog.placement.system().and_then(<[usize]>::first).copied(),
         })?;
         Ok(Self { arm: arm.clone(), readings, body_digest: String::new(), servers, pool })
     }
