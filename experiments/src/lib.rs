@@ -2,6 +2,7 @@
 //!
 //! # Layout, in the order in which the data flows
 //!
+//! - [`http`] is the client for servers of this machine.
 //! - [`cgroup`] makes groups of processes, counts their CPU time and limits it, where the machine allows it.
 //! - [`stack`] starts and stops the private PostgreSQL, Redis, app servers and NGINX, each in a group of its own.
 //! - [`load`] offers requests and records what came back; [`probe`] reads what they cost. Gear that the steps share.
@@ -13,6 +14,7 @@
 //! - [`pipeline`] is the only file that sees every room; [`cli`] is the door.
 
 pub mod cgroup;
+pub mod http;
 
 pub mod stack;
 

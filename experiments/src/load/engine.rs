@@ -276,10 +276,8 @@ fn headers(target: &Target, endpoint: &Endpoint) -> Result<HeaderMap> {
 }
 
 fn client(spec: &TrialSpec) -> Result<reqwest::Client> {
-    let builder = reqwest::Client::builder()
+    let builder = crate::http::local()
         .no_gzip()
-        // A proxy of the environment is not part of what is measured.
-        .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .tcp_nodelay(true)
         .http1_only()

@@ -28,7 +28,7 @@ impl Metrics {
     /// # Errors
     /// When the HTTP client cannot be made.
     pub fn new(url: impl Into<String>) -> Result<Self> {
-        let builder = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5));
+        let builder = crate::http::local().timeout(Duration::from_secs(5));
         Ok(Self { client: builder.build().context("could not make the HTTP client")?, url: url.into() })
     }
 

@@ -59,7 +59,7 @@ impl Status {
     /// # Errors
     /// When the HTTP client cannot be made.
     pub fn new(url: impl Into<String>) -> Result<Self> {
-        let builder = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(Duration::from_secs(5));
+        let builder = crate::http::local().pool_max_idle_per_host(0).timeout(Duration::from_secs(5));
         Ok(Self { client: builder.build().context("could not make the HTTP client")?, url: url.into() })
     }
 

@@ -195,7 +195,7 @@ impl AppServer {
         let address = process.wait_ready(START_LIMIT, async || find().await.map_err(|error| error.to_string())).await?;
         let url = format!("http://{address}/readyz");
         // A proxy of the user's environment has no business between us and our own server.
-        let client = reqwest::Client::builder().no_proxy().build()?;
+        let client = crate::http::local().build()?;
         let ask = async || match client.get(&url).send().await {
             Ok(response) if response.status().is_success() => Ok(()),
             Ok(response) => Err(format!("`{url}` answers {}", response.status())),

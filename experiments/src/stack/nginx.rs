@@ -174,7 +174,7 @@ impl Nginx {
     /// The counters answer, so the configuration is read and both listeners are open.
     async fn wait_ready(&self) -> Result<()> {
         let url = self.status_url();
-        let client = reqwest::Client::builder().no_proxy().build()?;
+        let client = crate::http::local().build()?;
         let ask = async || match client.get(&url).send().await {
             Ok(response) if response.status().is_success() => Ok(()),
             Ok(response) => Err(format!("`{url}` answers {}", response.status())),

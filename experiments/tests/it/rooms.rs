@@ -5,16 +5,17 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 /// Each room with the rooms that it may use.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("cgroup", &[]),
-    ("stack", &["cgroup"]),
-    ("load", &[]),
-    ("probe", &["cgroup"]),
+    ("http", &[]),
+    ("stack", &["http", "cgroup"]),
+    ("load", &["http"]),
+    ("probe", &["http", "cgroup"]),
     ("results", &[]),
     ("stats", &[]),
     ("aggregate", &["results", "stats"]),
     ("figures", &[]),
-    ("steps", &["cgroup", "stack", "load", "probe", "results", "stats", "aggregate", "figures"]),
+    ("steps", &["http", "cgroup", "stack", "load", "probe", "results", "stats", "aggregate", "figures"]),
     ("report", &["results"]),
-    ("pipeline", &["stack", "load", "probe", "results", "stats", "aggregate", "figures", "steps", "report"]),
+    ("pipeline", &["http", "stack", "load", "probe", "results", "stats", "aggregate", "figures", "steps", "report"]),
     ("cli", &["pipeline", "load", "stack", "results", "steps"]),
 ];
 

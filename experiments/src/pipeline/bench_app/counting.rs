@@ -30,7 +30,7 @@ const SECONDS: f64 = 5.0;
 pub(super) async fn hits(site: &Site, local: Local, findings: &mut Findings) -> Result<()> {
     let server = site.cached(local)?;
     let pool = site.blog.pool(&site.database).await?;
-    let client = reqwest::Client::builder().no_proxy().build()?;
+    let client = crate::http::local().build()?;
     for path in ["/", "/posts/1", "/authors/1", "/tags/postgres"] {
         let url = format!("{}{path}", server.url());
         for _ in 0..3 {
@@ -53,7 +53,7 @@ pub(super) async fn hits(site: &Site, local: Local, findings: &mut Findings) -> 
 /// Counts the statements of pages that nothing keeps.
 pub(super) async fn uncached(site: &Site, findings: &mut Findings) -> Result<()> {
     let pool = site.blog.pool(&site.database).await?;
-    let client = reqwest::Client::builder().no_proxy().build()?;
+    let client = crate::http::local().build()?;
     for (name, path, most) in [("the list of posts", "/", 1.0), ("the page of a post", "/posts/1", 3.0)] {
         let url = format!("{}{path}", site.uncached.url());
         ask(&client, &url).await?;

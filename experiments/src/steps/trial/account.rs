@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use reqwest::{
-    Client,
     header::{CONTENT_TYPE, SET_COOKIE},
     redirect::Policy,
 };
@@ -29,7 +28,7 @@ pub(super) async fn headers(mix: &[Endpoint], base_url: &str) -> Result<BTreeMap
 async fn sign_in(base_url: &str) -> Result<String> {
     // The database is a fresh copy in every trial, so that the name is free.
     let form = "username=reader-of-a-trial&email=reader%40trial.example&password=correct+horse+battery+staple";
-    let client = Client::builder().no_proxy().redirect(Policy::none()).timeout(LIMIT).build()?;
+    let client = crate::http::local().redirect(Policy::none()).timeout(LIMIT).build()?;
     let request = client.post(format!("{base_url}/register")).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
     let response = request.body(form).send().await.context("cannot post to `/register`")?;
     ensure!(response.status() == 303, "`/register` answers {}: {}", response.status(), response.text().await?);
