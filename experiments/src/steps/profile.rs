@@ -186,6 +186,8 @@ pub struct NodeParameters {
     pub blocks: u32,
     /// How much of one processor each server may use.
     pub limit_share: f64,
+    /// Unmeasured seconds at the start of a trial, at a rate that a limited server bears.
+    pub warm_up_s: f64,
     /// Seconds of the overload.
     pub overload_s: f64,
     /// Offered rate, which one server cannot bear.
@@ -302,6 +304,7 @@ impl Profile {
             ("capacity.warm_up_s", capacity.warm_up_s),
             ("capacity.measured_s", capacity.measured_s),
             ("capacity.closed_s", capacity.closed_s),
+            ("surge.nodes.warm_up_s", surge.nodes.warm_up_s),
             ("surge.nodes.overload_s", surge.nodes.overload_s),
         ] {
             ensure!((1.0..=3600.0).contains(&value), "`{key} = {value}`: a duration lies between 1 and 3,600 seconds");

@@ -83,7 +83,7 @@ impl Step for SurgeStep {
     fn planned_s(&self, profile: &Profile) -> f64 {
         let surge = &profile.surge;
         let trial_s = surge.warm_up_s + surge.baseline_s + surge.surge_s + surge.recovery_s + 3.0;
-        f64::from(surge.blocks) * 3.0 * trial_s + nodes::planned_s(surge)
+        f64::from(surge.blocks) * 3.0 * trial_s + nodes::planned_s(&surge.nodes)
     }
 
     fn measure<'a>(&'a self, bench: &'a mut Bench<'_>) -> Measuring<'a> {
@@ -126,7 +126,7 @@ async fn measure(bench: &mut Bench<'_>) -> Result<()> {
     };
     let order = blocks(bench.profile.seed, "surge", ARMS.len(), surge.blocks);
     let mut tried = trial::run_in_turn(bench, &ARMS, &order, &load, Detail::Second, 0.0..0.8).await?;
-    tried.extend(nodes::measure(bench, &load).await?);
+    tried.extend(nodes::measure(bench).await?);
     trial::write(bench, &tried)?;
     bench.out.rows(&tried.iter().flat_map(|tried| tried.seconds.clone()).collect::<Vec<_>>())?;
     bench.out.rows(&tried.iter().flat_map(|tried| tried.sessions.clone()).collect::<Vec<_>>())

@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::super::{
     Bench, Setup,
     bench::blocks,
-    profile::SurgeParameters,
+    profile::NodeParameters,
     trial::{
         self, Arm, Detail, Load, Tried,
         metrics::{self, Metric, PerTrial, of_arm},
@@ -47,8 +47,10 @@ pub(super) const NAMES: [&str; 2] = ["node", "nodes"];
 /// The measured phase.
 pub(super) const OVERLOAD: &str = "overload";
 
-/// One limited server, and two. Every cache is on: what both arms share, PostgreSQL above all, should not be the limit, and a processor
-/// that sleeps between few and costly requests makes each of them dearer, which would count for the arm with two.
+/// The warm-up offers this part of the overload's rate.
+const WARM_UP_SHARE: f64 = 0.1;
+
+/// One limited server, and two. Every cache is on: what both arms share, PostgreSQL above all, should not be the limit.
 fn arms(limit_share: f64) -> [Arm; 2] {
     let arm = |name, servers| {
         let setup = Setup::new(CacheLevels::ALL, Balancing::RoundRobin, servers);
@@ -58,16 +60,13 @@ fn arms(limit_share: f64) -> [Arm; 2] {
 }
 
 /// About how long it takes: what is left of the queue when the overload ends has to be answered, too.
-pub(super) fn planned_s(surge: &SurgeParameters) -> f64 {
-    let nodes = &surge.nodes;
-    f64::from(nodes.blocks) * 2.0 * (surge.warm_up_s + 2.0 * nodes.overload_s + 3.0)
+pub(super) fn planned_s(nodes: &NodeParameters) -> f64 {
+    f64::from(nodes.blocks) * 2.0 * (nodes.warm_up_s + 2.0 * nodes.overload_s + 3.0)
 }
 
-/// Tries both arms in each block, and writes what was limited. `load` is that of the surge. Where nothing can be limited they are left
-/// out, and the run says why.
-pub(super) async fn measure(bench: &mut Bench<'_>, load: &Load) -> Result<Vec<Tried>> {
-    let surge = bench.profile.surge;
-    let nodes = surge.nodes;
+/// Tries both arms in each block, and writes what was limited. Where nothing can be limited they are left out, and the run says why.
+pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<Vec<Tried>> {
+    let nodes = bench.profile.surge.nodes;
     if let Err(reason) = cgroup::limits_available() {
         bench.warn(format!("virtual nodes (`{}`) were left out: {reason}", NAMES.join("`, `")));
         bench.out.rows::<NodeRow>(&[])?;
@@ -75,11 +74,12 @@ pub(super) async fn measure(bench: &mut Bench<'_>, load: &Load) -> Result<Vec<Tr
     }
     let arms = arms(nodes.limit_share);
     let phases = vec![
-        // A limited server does not bear what a free one is at rest with, and a warm-up should leave no queue.
-        Phase::warm_up(surge.warm_up_s, Some(nodes.rate_per_s / surge.surge_factor)),
+        // A server that has just started is slow, and its limit makes it slower still: the warm-up must leave no queue.
+        Phase::warm_up(nodes.warm_up_s, Some(nodes.rate_per_s * WARM_UP_SHARE)),
         Phase::new(OVERLOAD, nodes.overload_s, Some(nodes.rate_per_s)),
     ];
-    let load = Load { phases, may_fail: &[OVERLOAD], ..load.clone() };
+    let mix = trial::mix(bench).await?;
+    let load = Load { may_fail: &[OVERLOAD], ..Load::new(phases, mix, bench.profile.surge.users) };
     let order = blocks(bench.profile.seed, "nodes", arms.len(), nodes.blocks);
     let tried = trial::run_in_turn(bench, &arms, &order, &load, Detail::Second, 0.8..1.0).await?;
     let everywhere = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
