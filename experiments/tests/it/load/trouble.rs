@@ -53,12 +53,12 @@ async fn too_few_files_are_named_before_anything_is_sent() {
     let mut spec = spec(&server.url(), folder.path(), vec![phase("open", 0.5, Some(10.0))]);
     spec.users = 100;
     let mut runner = runner();
-    runner.prefix = ["sh", "-c", "ulimit -Hn 80 -Sn 80; exec \"$@\"", "sh"].map(OsString::from).into();
+    runner.prefix = ["sh", "-c", "ulimit -n 80; exec \"$@\"", "sh"].map(OsString::from).into();
     let message = format!("{:#}", runner.run(&spec, async |_| {}).await.unwrap_err());
     assert!(message.contains("`users` is 100 for 1 targets") && message.contains("ulimit -n 132"), "{message}");
     assert_eq!(server.count(), 0);
     // Enough to raise the limit by itself.
-    runner.prefix[2] = "ulimit -Hn 200 -Sn 80; exec \"$@\"".into();
+    runner.prefix[2] = "ulimit -Sn 80; ulimit -Hn 200; exec \"$@\"".into();
     assert_eq!(runner.run(&spec, async |_| {}).await.unwrap().result.phases[0].expected_count, 5);
 }
 
