@@ -202,7 +202,8 @@ impl TrialResult {
     }
 
     /// What a trial with the kept phases alone would have seen; those that get the same name become one. Tenths are of the trial as a
-    /// whole and do not survive, nor do its warnings; of what the generator used, the part gets as much as of the measured time.
+    /// whole and do not survive; of what the generator used, the part gets as much as of the measured time. It is warned of what its
+    /// phases were, not of a generator that served others as well.
     #[must_use]
     pub fn part(&self, name_of: impl Fn(&str) -> Option<String>) -> Self {
         let mut phases: Vec<PhaseResult> = Vec::new();
@@ -222,7 +223,7 @@ impl TrialResult {
         }
         let window_s: f64 = phases.iter().filter(|phase| phase.measured).map(|phase| phase.duration_s).sum();
         let of_part = |cpu_us: u64| (cpu_us as f64 * window_s * 1e6 / self.window_us.max(1) as f64).round() as u64;
-        Self {
+        let part = Self {
             generator: Generator {
                 cpu_user_us: of_part(self.generator.cpu_user_us),
                 cpu_kernel_us: of_part(self.generator.cpu_kernel_us),
@@ -238,9 +239,9 @@ impl TrialResult {
                 .iter()
                 .filter_map(|session| Some(SessionResult { phase: name_of(&session.phase)?, ..session.clone() }))
                 .collect(),
-            warnings: Vec::new(),
             ..self.clone()
-        }
+        };
+        Self { warnings: phase_warnings(&part), ..part }
     }
 
     /// The cells of the measured phases, without the starts of sessions.
@@ -331,8 +332,7 @@ pub fn warnings(result: &TrialResult) -> Vec<String> {
 }
 
 /// The part of them that is about phases, and not about the generator.
-#[must_use]
-pub fn phase_warnings(result: &TrialResult) -> Vec<String> {
+fn phase_warnings(result: &TrialResult) -> Vec<String> {
     let mut warnings = Vec::new();
     for phase in result.measured_phases() {
         let mut warn = |count: u64, what: &str| {

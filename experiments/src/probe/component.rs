@@ -95,23 +95,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Reads everything of all components: for the end of a window.
+    /// Reads all components.
     ///
     /// # Errors
     /// When a component's root is gone, or the system does not tell.
-    pub fn read(source: &mut dyn Source, components: &[Component]) -> Result<Self> {
-        Self::read_detail(source, components, Detail::Full)
-    }
-
-    /// Reads the counters of all components and not their memory, which takes long: for the start of a window.
-    ///
-    /// # Errors
-    /// As [`Snapshot::read`].
-    pub fn read_counters(source: &mut dyn Source, components: &[Component]) -> Result<Self> {
-        Self::read_detail(source, components, Detail::Counters)
-    }
-
-    fn read_detail(source: &mut dyn Source, components: &[Component], detail: Detail) -> Result<Self> {
+    pub fn read(source: &mut dyn Source, components: &[Component], detail: Detail) -> Result<Self> {
         let at = Instant::now();
         let noise = noise::read()?;
         let usages = source.read(components, detail).context("could not read what the components use")?;

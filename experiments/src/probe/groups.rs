@@ -33,25 +33,24 @@ impl Groups {
         Self { tree, proc: Proc::default(), groups: HashMap::new() }
     }
 
-    /// Puts the groups' CPU time in the place of what was found in `/proc`, if every root has a group.
-    fn refine(&mut self, component: &Component, usage: &mut Usage) -> Result<()> {
+    /// Whether every root of a component heads a group.
+    fn is_grouped(&mut self, component: &Component) -> bool {
         let tree = self.tree;
-        for root in &component.roots {
-            self.groups.entry(*root).or_insert_with(|| headed(tree, *root));
-        }
-        if component.roots.iter().any(|root| self.groups[root].is_none()) {
-            return Ok(());
-        }
-        let (mut user_us, mut kernel_us, mut peak_bytes) = (0, 0, Some(0));
+        let heads = |root: &u32| self.groups.entry(*root).or_insert_with(|| headed(tree, *root)).is_some();
+        component.roots.iter().all(heads)
+    }
+
+    /// Fills in what the groups of a component know.
+    fn count(&mut self, component: &Component, usage: &mut Usage) -> Result<()> {
+        let mut peak_bytes = Some(0);
         for root in &component.roots {
             let Some(Some(counted)) = self.groups.get_mut(root) else { continue };
-            let used = tree.used(&counted.folder)?;
+            let used = self.tree.used(&counted.folder)?;
             counted.count(used);
-            user_us += counted.user_us;
-            kernel_us += counted.kernel_us;
+            usage.cpu_user_us += counted.user_us;
+            usage.cpu_kernel_us += counted.kernel_us;
             peak_bytes = peak_bytes.zip(used.memory_peak_bytes).map(|(sum, bytes)| sum + bytes);
         }
-        (usage.cpu_user_us, usage.cpu_kernel_us) = (user_us, kernel_us);
         // Absent from a reading of counters, whatever the source.
         usage.memory_peak_bytes = usage.memory_peak_bytes.map(|bytes| peak_bytes.unwrap_or(bytes));
         Ok(())
@@ -73,9 +72,12 @@ impl Source for Groups {
     }
 
     fn read(&mut self, components: &[Component], detail: Detail) -> Result<Vec<Usage>> {
-        let mut usages = self.proc.read(components, detail)?;
-        for (component, usage) in components.iter().zip(&mut usages) {
-            self.refine(component, usage)?;
+        let grouped: Vec<&Component> = components.iter().filter(|component| self.is_grouped(component)).collect();
+        let mut usages = self.proc.read_but(components, detail, |component| grouped.contains(&component))?;
+        for (component, usage) in
+            components.iter().zip(&mut usages).filter(|(component, _)| grouped.contains(component))
+        {
+            self.count(component, usage)?;
         }
         Ok(usages)
     }

@@ -26,19 +26,30 @@ impl Source for Proc {
     }
 
     fn read(&mut self, components: &[Component], detail: Detail) -> Result<Vec<Usage>> {
+        self.read_but(components, detail, |_| false)
+    }
+}
+
+impl Proc {
+    /// Reads all but the CPU time of those whose CPU time is known from elsewhere: that takes a file for each thread.
+    pub(super) fn read_but(
+        &mut self,
+        components: &[Component],
+        detail: Detail,
+        is_known: impl Fn(&Component) -> bool,
+    ) -> Result<Vec<Usage>> {
         let table = Table::read()?;
         let members: Vec<_> =
             components.iter().map(|component| self.members(&table, component)).collect::<Result<_>>()?;
-        let mut usages: Vec<Usage> = members.iter().map(|members| counters(members, detail)).collect();
+        let of = |(component, members): (&Component, &Vec<_>)| counters(members, detail, !is_known(component));
+        let mut usages: Vec<Usage> = components.iter().zip(&members).map(of).collect();
         // After all counters, because it takes long: the counters should be of one moment.
         if detail.has_memory() {
             usages.iter_mut().zip(&members).for_each(|(usage, members)| add_memory(usage, members, detail));
         }
         Ok(usages)
     }
-}
 
-impl Proc {
     fn members<'a>(&mut self, table: &'a Table, component: &Component) -> Result<Vec<&'a (Process, Stat)>> {
         for &root in &component.roots {
             let started = table.processes.get(&root).map(|(_, stat)| stat.starttime);
@@ -75,10 +86,10 @@ impl Table {
     }
 }
 
-fn counters(members: &[&(Process, Stat)], detail: Detail) -> Usage {
+fn counters(members: &[&(Process, Stat)], detail: Detail, with_cpu: bool) -> Usage {
     let mut usage = Usage { process_count: members.len() as u64, ..Usage::default() };
-    for (process, stat) in members {
-        add_cpu(&mut usage, process, stat);
+    if with_cpu {
+        members.iter().for_each(|(process, stat)| add_cpu(&mut usage, process, stat));
     }
     if detail.has_switches() {
         let switches: Vec<_> = members.iter().map(|(process, _)| switches(process)).collect();

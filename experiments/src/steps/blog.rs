@@ -8,9 +8,10 @@ use app::db::Indexes;
 use sqlx::{PgPool, postgres::PgPoolOptions};
 
 use super::profile::DataParameters;
+use crate::load::run::Runner;
 use crate::stack::{
     self, AppOptions, AppServer, Balancing, CacheLevels, LocalCache, Nginx, NginxOptions, PostgresSettings,
-    RedisSettings, RunFolder, Stack,
+    RedisSettings, RunFolder, Stack, supervise,
 };
 
 /// Programs and files that a run needs.
@@ -55,6 +56,13 @@ impl Placement {
     #[must_use]
     pub fn system(&self) -> Option<&[usize]> {
         if let Self::Pinned { system, .. } = self { Some(system) } else { None }
+    }
+
+    /// How many processors the system has; `None` where the machine does not tell.
+    #[must_use]
+    pub fn system_count(&self) -> Option<usize> {
+        let all = || std::thread::available_parallelism().ok().map(usize::from);
+        self.system().map(<[usize]>::len).or_else(all)
     }
 
     /// The generator's processors; empty for all.
@@ -273,6 +281,13 @@ impl Blog {
         let Some(system) = self.placement.system() else { return Ok(()) };
         crate::probe::placement::place(pid, system)
             .with_context(|| format!("cannot move the process {pid} to the processors {system:?}"))
+    }
+
+    /// Who runs the load generator: this crate's own program, which ends with this process.
+    #[must_use]
+    pub fn runner(&self) -> Runner {
+        let supervisor = &self.folder.programs().supervisor;
+        Runner { binary: supervisor.clone(), prefix: supervise::prefix(supervisor), cpu_list: Vec::new() }
     }
 
     /// Fails if PostgreSQL or Redis has ended, and shows the end of its log.

@@ -138,12 +138,11 @@ async fn measure(bench: &mut Bench<'_>) -> Result<()> {
     let capacity = bench.profile.capacity.clone();
     let mix = trial::mix(bench).await?;
     let middle = closed_s(&capacity) / CapacityStep.planned_s(bench.profile);
+    let objective = ObjectiveRow::new(&capacity, bench.blog.placement.system_count());
     let mut tried = closed(bench, &capacity, &mix, middle).await?;
-    tried.extend(search(bench, &capacity, &mix, middle).await?);
+    tried.extend(search(bench, &capacity, &objective, &mix, middle).await?);
     trial::write(bench, &tried)?;
-    let processors = bench.blog.placement.system().map(<[usize]>::len);
-    let processors = processors.or_else(|| std::thread::available_parallelism().ok().map(usize::from));
-    bench.out.rows(&[ObjectiveRow::new(&capacity, processors)])
+    bench.out.rows(&[objective])
 }
 
 /// Throughput without a rate: one trial for each number of users in each repeat, in random order. `end` is the part of the step at which
@@ -175,10 +174,10 @@ async fn closed(
 async fn search(
     bench: &mut Bench<'_>,
     capacity: &CapacityParameters,
+    objective: &ObjectiveRow,
     mix: &[Endpoint],
     start: f64,
 ) -> Result<Vec<Tried>> {
-    let objective = ObjectiveRow::new(capacity, None);
     let limits = capacity.limits();
     let mut searches: Vec<Option<Search>> = ARMS.iter().map(|_| Search::new(limits)).collect();
     let expected = f64::from(expected_trials(capacity)) * ARMS.len() as f64;
@@ -199,7 +198,7 @@ async fn search(
             found.iter_mut().for_each(|tried| tried.warnings.clear());
             done += 1;
             match found.last().map(|last| last.problem().map_or(Ok(last), Err)) {
-                Some(Ok(last)) => search.record(rate_per_s, meets(last, &objective)),
+                Some(Ok(last)) => search.record(rate_per_s, meets(last, objective)),
                 // Without an answer at this rate the search cannot go on; what it knows by now stands.
                 Some(Err(problem)) => {
                     bench.warn(format!(

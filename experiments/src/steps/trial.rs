@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bench, blog::Setup};
 use crate::load::{
-    result::{TrialResult, phase_warnings, warnings},
+    result::TrialResult,
     spec::{self, Arrivals, Cookies, Endpoint, Method, Phase, SPEC_VERSION, TrialSpec},
 };
 pub(super) use freeze::Freeze;
@@ -127,8 +127,6 @@ impl Tried {
         doubts: &checks::Doubts,
         body_digest: &str,
     ) -> Self {
-        // A generator that serves several arms is not the fault of each of them; their phases say when it was late.
-        let warnings = if readings.sliced { phase_warnings(seen) } else { warnings(seen) };
         let warning = |text: &String| format!("block {}, {}: {text}", place.block, arm.name);
         Self {
             trials: results::trials(seen, arm.name, place, readings, doubts, body_digest),
@@ -138,7 +136,7 @@ impl Tried {
             seconds: results::seconds(seen, arm.name, place),
             sessions: results::sessions(seen, arm.name, place),
             window_us: seen.window_us,
-            warnings: warnings.iter().map(warning).collect(),
+            warnings: seen.warnings.iter().map(warning).collect(),
         }
     }
 
@@ -155,6 +153,29 @@ pub(super) struct Place {
     pub(super) place: u32,
     /// Which try it is, from 1.
     pub(super) attempt: u32,
+}
+
+/// Tries, and once more where what was tried must not be used, as often as the profile allows; only the last of what it gives back may
+/// be valid. The user is told which part of the step is done and what is under way.
+async fn attempts(
+    bench: &mut Bench<'_>,
+    place: Place,
+    (share, what): (f64, &str),
+    mut once: impl AsyncFnMut(&mut Bench<'_>, Place) -> Result<Vec<Tried>>,
+) -> Result<Vec<Tried>> {
+    let mut tried = Vec::new();
+    let mut again = String::new();
+    for attempt in 1..=bench.profile.attempts {
+        bench.progress.say(share, &format!("{what}{again}"));
+        let found = once(bench, Place { attempt, ..place }).await?;
+        let problem = found.iter().find_map(Tried::problem).map(str::to_owned);
+        tried.extend(found);
+        match problem {
+            None => break,
+            Some(problem) => again = format!(", again because {problem}"),
+        }
+    }
+    Ok(tried)
 }
 
 /// Writes the rows that every step with trials has.

@@ -61,12 +61,12 @@ fn a_component_is_its_root_and_all_that_descends_from_it() {
 fn cpu_time_is_exact_to_less_than_a_tick() {
     let component = Component::new("self", std::process::id());
     let mut source = source::open().unwrap();
-    let before = Snapshot::read_counters(source.as_mut(), std::slice::from_ref(&component)).unwrap();
+    let before = Snapshot::read(source.as_mut(), std::slice::from_ref(&component), Detail::Counters).unwrap();
     let started = Instant::now();
     while started.elapsed() < Duration::from_millis(4) {
         std::hint::spin_loop();
     }
-    let after = Snapshot::read(source.as_mut(), std::slice::from_ref(&component)).unwrap();
+    let after = Snapshot::read(source.as_mut(), std::slice::from_ref(&component), Detail::Full).unwrap();
     let difference = Snapshot::difference(&before, &after);
     let used_us = difference.components["self"].cpu_us();
     assert!((1_000..60_000).contains(&used_us), "4 ms of work were read as {used_us} µs");

@@ -14,14 +14,12 @@ use crate::{
         event::Event,
         recorder::CacheStatus,
         result::TrialResult,
-        run::Runner,
         spec::{Arrivals, Cookies, Endpoint, Expect, Method, Phase, SPEC_VERSION, Target, TrialSpec, WorkerPart},
     },
     probe::{
         component::{Component, Snapshot},
-        source,
+        source::{self, Detail},
     },
-    stack::supervise,
     steps::{Blog, blocks},
 };
 
@@ -194,14 +192,13 @@ pub(super) fn spec(
 
 /// Runs a trial, and reads what the processes of `pid` used in each of its measured phases.
 pub(super) async fn run(blog: &Blog, spec: &TrialSpec, pid: u32, cpu_us: &mut Vec<u64>) -> Result<TrialResult> {
-    let supervisor = &blog.folder.programs().supervisor;
-    let runner = Runner { binary: supervisor.clone(), prefix: supervise::prefix(supervisor), cpu_list: Vec::new() };
     let components = [Component::new("server", pid)];
     let mut reader = source::open()?;
     let mut edges = Vec::new();
     let mut trouble = None;
     let measured = |name: &str| spec.phases.iter().any(|phase| phase.measured && phase.name == name);
-    let outcome = runner
+    let outcome = blog
+        .runner()
         .run(spec, async |event| {
             let is_edge = match &event {
                 Event::Phase { name } => measured(name),
@@ -209,7 +206,7 @@ pub(super) async fn run(blog: &Blog, spec: &TrialSpec, pid: u32, cpu_us: &mut Ve
                 Event::Measuring { .. } => false,
             };
             if is_edge {
-                match Snapshot::read_counters(reader.as_mut(), &components) {
+                match Snapshot::read(reader.as_mut(), &components, Detail::Cpu) {
                     Ok(snapshot) => edges.push(snapshot),
                     Err(error) => trouble = trouble.take().or(Some(error)),
                 }

@@ -12,7 +12,8 @@ use crate::{
     load::spec::{Endpoint, Ids, Phase},
     probe::{
         component::{Component, Snapshot},
-        postgres, source,
+        postgres,
+        source::{self, Detail},
     },
 };
 
@@ -110,7 +111,7 @@ pub(super) async fn memory_under_load(site: &Site) -> Result<u64> {
     let phase = result.measured_phases().next().context("nothing was measured")?;
     ensure!(phase.unexpected_count * 100 <= phase.offered_count, "{} requests failed", phase.unexpected_count);
     let component = [Component::new("server", server.pid())];
-    let snapshot = Snapshot::read(source::open()?.as_mut(), &component)?;
+    let snapshot = Snapshot::read(source::open()?.as_mut(), &component, Detail::Full)?;
     snapshot.components["server"].memory_peak_bytes.context("the system does not tell how much memory was used")
 }
 

@@ -20,7 +20,7 @@ use crate::{
     load::spec::Phase,
     probe::{
         component::{Component, Snapshot},
-        source,
+        source::{self, Detail},
     },
     stack::{Launch, Process},
 };
@@ -71,7 +71,7 @@ async fn pgbench_us(site: &Site, seconds: f64, rate_per_s: f64) -> Result<f64> {
     arguments.push(site.blog.stack.postgres.url(&site.database));
     let components = [Component::new("postgres", site.blog.stack.postgres.pid())];
     let mut reader = source::open()?;
-    let before = Snapshot::read_counters(reader.as_mut(), &components)?;
+    let before = Snapshot::read(reader.as_mut(), &components, Detail::Cpu)?;
     let process = Process::start(
         &site.blog.folder,
         Launch {
@@ -91,7 +91,7 @@ async fn pgbench_us(site: &Site, seconds: f64, rate_per_s: f64) -> Result<f64> {
     process.wait_end(Duration::from_secs_f64(seconds + 30.0)).await?;
     // The time of the process that served pgbench counts with PostgreSQL's again when that has buried it.
     tokio::time::sleep(BURIAL).await;
-    let after = Snapshot::read_counters(reader.as_mut(), &components)?;
+    let after = Snapshot::read(reader.as_mut(), &components, Detail::Cpu)?;
     let used = Snapshot::difference(&before, &after).components["postgres"].cpu_us();
     let count = transactions(&process.log_text()).with_context(|| {
         format!("pgbench does not say how many transactions it made; it said:\n{}", process.log_tail())

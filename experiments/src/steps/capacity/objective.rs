@@ -43,11 +43,10 @@ pub(super) struct Outcome {
 impl Outcome {
     /// Reads the outcome of `trial`, whose requests took `times`, ascending pairs of load time and count.
     pub(super) fn new(trial: &TrialRow, times: &[(u64, u64)]) -> Self {
-        let offered = trial.offered.max(1) as f64;
         Self {
             p99_us: percentile(times, 0.99),
-            error_share: trial.unexpected as f64 / offered,
-            achieved_share: trial.achieved_per_s * trial.duration_s / offered,
+            error_share: trial.unexpected as f64 / trial.offered.max(1) as f64,
+            achieved_share: trial.achieved_share(),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{
         cache::COMPONENTS,
         trial::{
             metrics, overview,
-            rows::{LatencyRow, ResourceRow, TrialRow},
+            rows::{LatencyRow, TrialRow},
         },
     },
     OFFERED, WARM_UP_SHARE,
@@ -56,18 +56,15 @@ fn tried(frames: &Frames, objective: &ObjectiveRow) -> Result<Vec<Tried>> {
     for row in frames.rows::<LatencyRow>()?.into_iter().filter(|row| row.phase == OFFERED) {
         latencies.entry((row.arm.clone(), row.block, row.attempt)).or_default().push(row);
     }
-    let used: Vec<ResourceRow> =
-        frames.rows::<ResourceRow>()?.into_iter().filter(|row| row.phase == OFFERED && row.second.is_none()).collect();
+    let mut cpu_shares = metrics::cpu_shares(frames, OFFERED)?;
     let of_search = |row: &TrialRow| row.phase == OFFERED && valid.holds(row.block, &row.arm, row.attempt);
     let mut tried = Vec::new();
     for trial in frames.rows::<TrialRow>()?.into_iter().filter(of_search) {
         let rate_per_s = trial.offered_per_s.context("a trial of the search has no rate; measure the step again")?;
         let key = (trial.arm.clone(), trial.block, trial.attempt);
         let outcome = Outcome::new(&trial, &merged(latencies.get(&key).into_iter().flatten()));
-        let of_trial =
-            used.iter().filter(|row| (row.arm.as_str(), row.block, row.attempt) == (key.0.as_str(), key.1, key.2));
-        let cpu_shares = of_trial.map(|row| (row.component.clone(), row.cpu_us as f64 / 1e6 / trial.duration_s));
-        let (missed, cpu_shares) = (objective.missed(&outcome), cpu_shares.collect());
+        let cpu_shares = cpu_shares.remove(&(key.0, key.1)).unwrap_or_default();
+        let missed = objective.missed(&outcome);
         tried.push(Tried { trial, rate_per_s, outcome, missed, cpu_shares });
     }
     tried.sort_by(|one, other| (&one.trial.arm, one.trial.block).cmp(&(&other.trial.arm, other.trial.block)));

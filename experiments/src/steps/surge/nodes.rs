@@ -12,7 +12,6 @@ use super::super::{
     trial::{
         self, Arm, Detail, Load, Tried,
         metrics::{self, Metric, PerTrial, of_arm},
-        rows::{ResourceRow, TrialRow},
     },
 };
 use crate::{
@@ -82,9 +81,7 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<Vec<Tried>> {
     let load = Load { may_fail: &[OVERLOAD], ..Load::new(phases, mix, bench.profile.surge.users) };
     let order = blocks(bench.profile.seed, "nodes", arms.len(), nodes.blocks);
     let tried = trial::run_in_turn(bench, &arms, &order, &load, Detail::Second, 0.8..1.0).await?;
-    let everywhere = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let processors = bench.blog.placement.system().map_or_else(everywhere, <[usize]>::len);
-    bench.out.rows(&rows(&arms, processors))?;
+    bench.out.rows(&rows(&arms, bench.blog.placement.system_count().unwrap_or(1)))?;
     Ok(tried)
 }
 
@@ -104,8 +101,8 @@ fn rows(arms: &[Arm], processors: usize) -> Vec<NodeRow> {
 /// One row per arm, with empty cells where nothing could be limited. `phases` are those of these arms.
 pub(super) fn table(frames: &Frames, phases: &SummaryTable) -> Result<SummaryTable> {
     let limits = frames.rows::<NodeRow>()?;
-    let (servers_cpu, system_cpu) =
-        (cpu_share(frames, |component| component.starts_with("app-"))?, cpu_share(frames, |_| true)?);
+    let shares = metrics::cpu_shares(frames, OVERLOAD)?;
+    let (servers_cpu, system_cpu) = (sum(&shares, |component| component.starts_with("app-")), sum(&shares, |_| true));
     let achieved = metrics::achieved_per_s(frames, OVERLOAD)?;
     let per_answer = achieved
         .iter()
@@ -164,24 +161,10 @@ pub(super) fn comparison(frames: &Frames) -> Result<SummaryTable> {
     metrics::comparison("surge", &NAMES, NAMES[0], &[metric], frames.smallest_effect)
 }
 
-/// Processor time that some components used in the overload, as a share of one processor: one number for each trial.
-fn cpu_share(frames: &Frames, is_counted: impl Fn(&str) -> bool) -> Result<PerTrial> {
-    let valid = metrics::valid(frames)?;
-    let of_trial = |arm: &str, block: u32| (arm.to_owned(), i64::from(block));
-    let trials = frames.rows::<TrialRow>()?.into_iter().filter(|row| row.phase == OVERLOAD);
-    let durations: BTreeMap<_, _> = trials.map(|row| (of_trial(&row.arm, row.block), row.duration_s)).collect();
-    let mut shares = PerTrial::new();
-    for row in frames.rows::<ResourceRow>()? {
-        let is_whole = row.phase == OVERLOAD && row.second.is_none();
-        if !is_whole || !is_counted(&row.component) || !valid.holds(row.block, &row.arm, row.attempt) {
-            continue;
-        }
-        let trial = of_trial(&row.arm, row.block);
-        if let Some(duration_s) = durations.get(&trial) {
-            #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-            let share = row.cpu_us as f64 / 1e6 / duration_s;
-            *shares.entry(trial).or_default() += share;
-        }
-    }
-    Ok(shares)
+/// The sum over some components: one number for each trial.
+fn sum(shares: &BTreeMap<(String, u32), BTreeMap<String, f64>>, is_counted: impl Fn(&str) -> bool) -> PerTrial {
+    let counted = |shares: &BTreeMap<String, f64>| {
+        shares.iter().filter(|(component, _)| is_counted(component)).map(|(_, share)| share).sum()
+    };
+    shares.iter().map(|((arm, block), shares)| ((arm.clone(), i64::from(*block)), counted(shares))).collect()
 }

@@ -102,9 +102,8 @@ fn trials(frames: &Frames) -> Result<BTreeMap<(String, u32), Trial>> {
     let valid = metrics::valid(frames)?;
     let mut trials: BTreeMap<(String, u32), Trial> = BTreeMap::new();
     for row in frames.rows::<TrialRow>()?.into_iter().filter(|row| valid.holds(row.block, &row.arm, row.attempt)) {
-        let trial = trials.entry((row.arm, row.block)).or_default();
-        #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-        trial.kept.insert(row.phase.clone(), row.achieved_per_s * row.duration_s / row.offered.max(1) as f64);
+        let trial = trials.entry((row.arm.clone(), row.block)).or_default();
+        trial.kept.insert(row.phase.clone(), row.achieved_share());
         if row.phase == "after" {
             trial.after = Some((row.duration_s, row.offered));
         } else {

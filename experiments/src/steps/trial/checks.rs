@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Load, Target,
-    resources::{Readings, Totals},
+    resources::{Readings, Sampling, Totals},
 };
 use crate::load::{
     recorder::{CacheStatus, SparseHistogram},
@@ -36,7 +36,12 @@ pub(super) struct Doubts {
 impl Doubts {
     /// Whether there is any.
     pub(super) fn any(&self) -> bool {
-        !self.of_trial.is_empty() || self.of_phase.values().any(|doubts| !doubts.is_empty())
+        self.first().is_some()
+    }
+
+    /// The first of them, if there is any.
+    pub(super) fn first(&self) -> Option<&str> {
+        self.of_phase.values().flatten().chain(&self.of_trial).next().map(String::as_str)
     }
 
     /// One more about the trial as a whole.
@@ -66,7 +71,7 @@ pub(super) fn doubts(result: &TrialResult, load: &Load, readings: &Readings) -> 
         doubts.of_phase.insert(phase.name.clone(), found.into_iter().flatten().collect());
     }
     if let Some(totals) = readings.totals() {
-        doubts.of_trial = conservation(result, load, &totals, readings.sliced);
+        doubts.of_trial = conservation(result, load, &totals, readings.sampling);
     }
     doubts
 }
@@ -131,7 +136,7 @@ fn little(result: &TrialResult, phase: &PhaseResult) -> Option<String> {
 }
 
 /// What the generator asked, NGINX passed on and the servers answered is one number, and so is what they asked of the database.
-fn conservation(result: &TrialResult, load: &Load, totals: &Totals, sliced: bool) -> Vec<String> {
+fn conservation(result: &TrialResult, load: &Load, totals: &Totals, sampling: Sampling) -> Vec<String> {
     let sum = |count: fn(&PhaseResult) -> u64| result.phases.iter().map(count).sum::<u64>();
     let asked = sum(|phase| phase.sent_count) + sum(|phase| phase.session_start_count);
     // Without an answer nobody knows how far a request came.
@@ -150,7 +155,9 @@ fn conservation(result: &TrialResult, load: &Load, totals: &Totals, sliced: bool
     }
     equal("the app servers", totals.app_requests, asked, "requests");
     if let (Some(each), Some(statements)) = (load.statements_per_miss, totals.statements) {
-        let is_counted = |cell: &&ResultCell| !sliced || result.measured_phases().any(|phase| phase.name == cell.phase);
+        let is_counted = |cell: &&ResultCell| {
+            sampling == Sampling::EachSecond || result.measured_phases().any(|phase| phase.name == cell.phase)
+        };
         let missed = result.cells.iter().filter(|cell| cell.cache != CacheStatus::Hit).filter(is_counted);
         let missed: u64 = missed.map(|cell| cell.count).sum();
         equal("postgres", statements, missed * each, "statements");

@@ -5,10 +5,9 @@ use std::{ops::Range, time::Duration};
 
 use anyhow::{Context, Result};
 
-use super::{Arm, Detail, Load, Place, Tried, checks, freeze, site::Site, specify};
+use super::{Arm, Detail, Load, Place, Tried, attempts, checks, freeze, resources::Sampling, site::Site, specify};
 use crate::{
-    load::{event::Event, result::TrialResult, run::Runner, spec::TrialSpec},
-    stack::supervise,
+    load::{event::Event, result::TrialResult, spec::TrialSpec},
     steps::Bench,
 };
 
@@ -39,29 +38,17 @@ pub(in crate::steps) async fn run_in_turn(
     Ok(tried)
 }
 
-/// Tries `arm` at one place, and once more where a trial must not be used; only the last of what it gives back may be valid. The user
-/// is told which part of the step is done and what is under way.
+/// Tries `arm` at one place; see [`attempts`].
 pub(in crate::steps) async fn try_at(
     bench: &mut Bench<'_>,
     arm: &Arm,
     load: &Load,
     place: Place,
     detail: Detail,
-    (share, what): (f64, &str),
+    under_way: (f64, &str),
 ) -> Result<Vec<Tried>> {
-    let mut tried = Vec::new();
-    let mut again = String::new();
-    for attempt in 1..=bench.profile.attempts {
-        bench.progress.say(share, &format!("{what}{again}"));
-        let one = try_once(bench, arm, load, Place { attempt, ..place }, detail).await?;
-        let problem = one.problem().map(str::to_owned);
-        tried.push(one);
-        match problem {
-            None => break,
-            Some(problem) => again = format!(", again because {problem}"),
-        }
-    }
-    Ok(tried)
+    let once = async |bench: &mut Bench<'_>, place| Ok(vec![try_once(bench, arm, load, place, detail).await?]);
+    attempts(bench, place, under_way, once).await
 }
 
 /// Tries `arm` once. What an interrupted run had finished is taken from its journal.
@@ -72,9 +59,8 @@ async fn try_once(bench: &mut Bench<'_>, arm: &Arm, load: &Load, place: Place, d
         return Ok(tried);
     }
     let named = || format!("the arm `{}` failed in block {}", arm.name, place.block);
-    let mut site = Site::open(bench, arm, load, 0).await.with_context(named)?;
-    let target = site.target(load).await.with_context(named)?;
-    let spec = specify(bench, load, place.block, vec![target], load.phases.clone());
+    let mut site = Site::open(bench, arm, load, (0, Sampling::EachSecond)).await.with_context(named)?;
+    let spec = specify(bench, load, place.block, vec![site.target.clone()], load.phases.clone());
     let outcome = observe(bench, &mut site, load, &spec).await;
     // A store that died is the cause of what the trial saw, so it is told first.
     bench.blog.check().with_context(named)?;
@@ -90,15 +76,14 @@ async fn try_once(bench: &mut Bench<'_>, arm: &Arm, load: &Load, place: Place, d
 
 /// Runs the load and reads what it costs: at the edges of each phase, and once a second in between.
 async fn observe(bench: &Bench<'_>, site: &mut Site, load: &Load, spec: &TrialSpec) -> Result<TrialResult> {
-    let supervisor = &bench.blog.folder.programs().supervisor;
-    let runner = Runner { binary: supervisor.clone(), prefix: supervise::prefix(supervisor), cpu_list: Vec::new() };
     let frozen = freeze::Switch::new(load.freeze, site.pids());
     let readings = &mut site.readings;
     readings.begin().await?;
-    readings.sample_seconds();
     let measured = |name: &str| spec.phases.iter().any(|phase| phase.measured && phase.name == name);
     let mut trouble = None;
-    let outcome = runner
+    let outcome = bench
+        .blog
+        .runner()
         .run(spec, async |event| {
             let heard = match event {
                 Event::Phase { name } if measured(&name) => readings.enter(name).await,

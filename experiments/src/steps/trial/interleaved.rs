@@ -13,15 +13,18 @@ use std::{
 use anyhow::{Context, Result};
 
 use super::{
-    Arm, Detail, Load, Place, Tried,
+    Arm, Detail, Load, Place, Tried, attempts,
     checks::{self, Doubts},
-    resources::Readings,
+    resources::{Readings, Sampling},
     site::Site,
     specify,
 };
 use crate::{
-    load::{event::Event, result::TrialResult, run::Runner, spec::Phase},
-    stack::supervise,
+    load::{
+        event::Event,
+        result::TrialResult,
+        spec::{Phase, TrialSpec},
+    },
     steps::{Bench, bench::blocks},
 };
 
@@ -49,11 +52,10 @@ pub(in crate::steps) struct Slices {
 /// A slice on the generator's clock.
 #[derive(Debug, Clone, PartialEq)]
 struct Slice {
-    /// Place of its arm.
-    arm: usize,
     /// The phase that it is a part of.
-    phase: String,
-    measured: bool,
+    of: String,
+    /// The phase as which the generator runs it; its target is the place of its arm.
+    planned: Phase,
 }
 
 /// About how long it takes: `each_s` is what each arm gets in a block.
@@ -75,21 +77,13 @@ pub(in crate::steps) async fn run_interleaved(
 ) -> Result<Vec<Tried>> {
     let mut tried = Vec::new();
     for block in 1..=slices.blocks {
-        let mut again = String::new();
-        for attempt in 1..=bench.profile.attempts {
-            let done = f64::from(block - 1) / f64::from(slices.blocks);
-            let what = format!("block {block} of {}: {} arms in slices{again}", slices.blocks, arms.len());
-            bench.progress.say(part.start + (part.end - part.start) * done, &what);
-            let order = blocks(bench.profile.seed, &format!("{purpose} {block}"), arms.len(), slices.rounds);
-            let place = Place { block, place: 0, attempt };
-            let all = try_block(bench, arms, &order, load, place, detail).await?;
-            let problem = all.iter().find_map(|one| one.problem().map(str::to_owned));
-            tried.extend(all);
-            match problem {
-                None => break,
-                Some(problem) => again = format!(", again because {problem}"),
-            }
-        }
+        let done = f64::from(block - 1) / f64::from(slices.blocks);
+        let share = part.start + (part.end - part.start) * done;
+        let what = format!("block {block} of {}: {} arms in slices", slices.blocks, arms.len());
+        let order = blocks(bench.profile.seed, &format!("{purpose} {block}"), arms.len(), slices.rounds);
+        let once = async |bench: &mut Bench<'_>, place| try_block(bench, arms, &order, load, place, detail).await;
+        let place = Place { block, place: 0, attempt: 1 };
+        tried.extend(attempts(bench, place, (share, &what), once).await?);
     }
     Ok(tried)
 }
@@ -109,18 +103,15 @@ async fn try_block(
         return Ok(tried);
     }
     let mut sites = Vec::with_capacity(arms.len());
-    let mut targets = Vec::with_capacity(arms.len());
     for (number, arm) in arms.iter().enumerate() {
-        let named = || format!("the arm `{}` failed in block {}", arm.name, place.block);
-        let mut site = Site::open(bench, arm, load, number).await.with_context(named)?;
-        targets.push(site.target(load).await.with_context(named)?);
-        sites.push(site);
+        let site = Site::open(bench, arm, load, (number, Sampling::Edges)).await;
+        sites.push(site.with_context(|| format!("the arm `{}` failed in block {}", arm.name, place.block))?);
     }
-    let (slices, phases) = cut(&load.phases, &names, order);
+    let slices = cut(&load.phases, &names, order);
+    let targets = sites.iter().map(|site| site.target.clone()).collect();
+    let phases = slices.iter().map(|slice| slice.planned.clone()).collect();
     let spec = specify(bench, load, place.block, targets, phases);
-    let supervisor = bench.blog.folder.programs().supervisor.clone();
-    let runner = Runner { binary: supervisor.clone(), prefix: supervise::prefix(&supervisor), cpu_list: Vec::new() };
-    let outcome = observe(&runner, &mut sites, &spec, &slices).await;
+    let outcome = observe(bench, &mut sites, &spec, &slices).await;
     bench.blog.check().with_context(|| format!("block {} failed", place.block))?;
     let (seen, late) = outcome.with_context(|| format!("block {} failed", place.block))?;
     let mut parts = take_apart(bench, sites, &seen, &slices, load).await?;
@@ -137,8 +128,8 @@ async fn try_block(
 
 /// The phases of the load as slices: the warm-up of each arm whole, in the order of the first round; then each measured phase in rounds.
 /// Slices of one round and phase draw the same requests, whichever arm they are for.
-fn cut(phases: &[Phase], arms: &[&str], order: &[Vec<usize>]) -> (Vec<Slice>, Vec<Phase>) {
-    let (mut slices, mut planned) = (Vec::new(), Vec::new());
+fn cut(phases: &[Phase], arms: &[&str], order: &[Vec<usize>]) -> Vec<Slice> {
+    let mut slices = Vec::new();
     let mut draws = 0;
     for phase in phases {
         // A closed loop has to fill its queues in each slice, so it gets few long ones.
@@ -154,32 +145,33 @@ fn cut(phases: &[Phase], arms: &[&str], order: &[Vec<usize>]) -> (Vec<Slice>, Ve
             for &arm in places {
                 let name = format!("{} {} {}", phase.name, round + 1, arms[arm]);
                 let pause_s = PAUSE_S;
-                planned.push(Phase { name, duration_s, target: arm, pause_s, draws: Some(draws), ..phase.clone() });
-                slices.push(Slice { arm, phase: phase.name.clone(), measured: phase.measured });
+                let planned = Phase { name, duration_s, target: arm, pause_s, draws: Some(draws), ..phase.clone() };
+                slices.push(Slice { of: phase.name.clone(), planned });
             }
             draws += 1;
         }
     }
-    (slices, planned)
+    slices
 }
 
 /// Runs the load, and reads each arm at the edges of its own slices. Also says how many readings ended after their pause.
 async fn observe(
-    runner: &Runner,
+    bench: &Bench<'_>,
     sites: &mut [Site],
-    spec: &crate::load::spec::TrialSpec,
+    spec: &TrialSpec,
     slices: &[Slice],
 ) -> Result<(TrialResult, u32)> {
     for site in sites.iter_mut() {
-        site.readings.sliced = true;
         site.readings.begin().await?;
     }
     let mut open: Option<&Slice> = None;
     let (mut trouble, mut late) = (None, 0);
-    let outcome = runner
+    let outcome = bench
+        .blog
+        .runner()
         .run(spec, async |event| {
             let next = match event {
-                Event::Phase { name } => spec.phases.iter().position(|phase| phase.name == name).map(|at| &slices[at]),
+                Event::Phase { name } => slices.iter().find(|slice| slice.planned.name == name),
                 Event::Measured => None,
                 Event::Measuring { .. } => return,
             };
@@ -187,10 +179,10 @@ async fn observe(
             tokio::time::sleep(TAIL).await;
             let mut heard = Ok(());
             if let Some(slice) = open.take() {
-                heard = sites[slice.arm].readings.leave().await;
+                heard = sites[slice.planned.target].readings.leave().await;
             }
-            if let Some(slice) = next.filter(|slice| slice.measured) {
-                heard = heard.and(sites[slice.arm].readings.enter(slice.phase.clone()).await);
+            if let Some(slice) = next.filter(|slice| slice.planned.measured) {
+                heard = heard.and(sites[slice.planned.target].readings.enter(slice.of.clone()).await);
                 open = Some(slice);
                 late += u32::from(Instant::now() > pause_ends);
             }
@@ -223,8 +215,8 @@ async fn take_apart(
     let mut parts = Vec::with_capacity(sites.len());
     for (number, site) in sites.into_iter().enumerate() {
         let of_arm = |name: &str| {
-            let at = seen.spec.phases.iter().position(|phase| phase.name == name)?;
-            (slices[at].arm == number).then(|| slices[at].phase.clone())
+            let own = slices.iter().find(|slice| slice.planned.target == number && slice.planned.name == name);
+            own.map(|slice| slice.of.clone())
         };
         let seen = seen.part(of_arm);
         let (arm, body_digest) = (site.arm.clone(), site.body_digest.clone());
@@ -237,13 +229,14 @@ async fn take_apart(
 
 /// Arms are compared within blocks, so that a block is used whole or not at all.
 fn conclude(mut parts: Vec<Part>, slices: &[Slice], place: Place, detail: Detail) -> Vec<Tried> {
-    let culprit = parts.iter().find(|part| part.doubts.any()).map(|part| part.arm.name);
-    let innocent = parts.iter_mut().filter(|part| culprit.is_some() && !part.doubts.any());
-    innocent.for_each(|part| {
-        part.doubts.of_trial(format!("the arm `{}` of the same block must not be used", culprit.unwrap_or_default()));
-    });
+    let guilty = parts.iter().find_map(|part| Some((part.arm.name, part.doubts.first()?.to_owned())));
+    if let Some((culprit, doubt)) = guilty {
+        let doubt = format!("the arm `{culprit}` of the same block must not be used: {doubt}");
+        let innocent = parts.iter_mut().filter(|part| !part.doubts.any());
+        innocent.for_each(|part| part.doubts.of_trial(doubt.clone()));
+    }
     let tried = parts.iter().enumerate().map(|(number, part)| {
-        let first = slices.iter().position(|slice| slice.arm == number).unwrap_or(number);
+        let first = slices.iter().position(|slice| slice.planned.target == number).unwrap_or(number);
         let place = Place { place: u32::try_from(first).unwrap_or(u32::MAX), ..place };
         Tried::new(&part.seen, (&part.arm, place, detail), &part.readings, &part.doubts, &part.body_digest)
     });
@@ -259,24 +252,19 @@ mod tests {
         let phases =
             [Phase::warm_up(1.0, Some(10.0)), Phase::new("steady", 4.0, Some(10.0)), Phase::new("peak", 1.0, None)];
         let order = [vec![1, 0], vec![0, 1]];
-        let (slices, planned) = cut(&phases, &["off", "on"], &order);
-        let names: Vec<&str> = planned.iter().map(|phase| phase.name.as_str()).collect();
+        let slices = cut(&phases, &["off", "on"], &order);
+        let names: Vec<&str> = slices.iter().map(|slice| slice.planned.name.as_str()).collect();
         let steady = ["steady 1 on", "steady 1 off", "steady 2 off", "steady 2 on"];
         let peak = ["peak 1 on", "peak 1 off", "peak 2 off", "peak 2 on"];
         assert_eq!(names, [["warm_up 1 on", "warm_up 1 off"].as_slice(), &steady, &peak].concat());
         for arm in 0..2 {
             let own = |name: &str| {
-                planned
-                    .iter()
-                    .filter(move |phase| phase.target == arm)
-                    .zip(slices.iter().filter(move |slice| slice.arm == arm))
-                    .filter(|(_, slice)| slice.phase == name)
-                    .map(|(phase, _)| phase.duration_s)
-                    .sum::<f64>()
+                let own = slices.iter().filter(|slice| slice.planned.target == arm && slice.of == name);
+                own.map(|slice| slice.planned.duration_s).sum::<f64>()
             };
             assert_eq!(["warm_up", "steady", "peak"].map(own), [1.0, 4.0, 1.0]);
         }
-        let draws: Vec<Option<u32>> = planned.iter().map(|phase| phase.draws).collect();
+        let draws: Vec<Option<u32>> = slices.iter().map(|slice| slice.planned.draws).collect();
         assert_eq!(draws, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4].map(Some));
     }
 }

@@ -65,6 +65,30 @@ pub(in crate::steps) fn cpu_us_per_request(frames: &Frames, phase: &str) -> Resu
     per_trial(&joined.with_columns([ratio("cpu_us", "expected")]).collect()?, "cpu_us_per_expected")
 }
 
+/// CPU time by component in `phase`, as a share of one processor: `(arm, block)` → component → share.
+pub(in crate::steps) fn cpu_shares(
+    frames: &Frames,
+    phase: &str,
+) -> Result<BTreeMap<(String, u32), BTreeMap<String, f64>>> {
+    let valid = valid(frames)?;
+    let trials = frames.rows::<TrialRow>()?.into_iter().filter(|row| row.phase == phase);
+    let trials = trials.filter(|row| valid.holds(row.block, &row.arm, row.attempt));
+    let durations_s: BTreeMap<_, _> = trials.map(|row| ((row.arm, row.block), row.duration_s)).collect();
+    let mut shares: BTreeMap<_, BTreeMap<String, f64>> = BTreeMap::new();
+    for row in frames.rows::<ResourceRow>()?.into_iter().filter(|row| row.phase == phase && row.second.is_none()) {
+        if !valid.holds(row.block, &row.arm, row.attempt) {
+            continue;
+        }
+        let trial = (row.arm, row.block);
+        if let Some(duration_s) = durations_s.get(&trial) {
+            #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+            let share = row.cpu_us as f64 / 1e6 / duration_s;
+            shares.entry(trial).or_default().insert(row.component, share);
+        }
+    }
+    Ok(shares)
+}
+
 /// A percentile of the latency in `phase`.
 pub(in crate::steps) fn latency_us(frames: &Frames, phase: &str, quantile: f64) -> Result<PerTrial> {
     let answered = frames.lazy::<LatencyRow>()?.filter(col("phase").eq(lit(phase)).and(col("status").gt(lit(0))));

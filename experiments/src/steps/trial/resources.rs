@@ -16,7 +16,7 @@ use crate::{
         component::{Component, Snapshot, Usage},
         nginx, postgres, redis,
         sampler::{self, Sampler},
-        source::{self, Source},
+        source::{self, Detail, Source},
     },
     stats::median,
 };
@@ -33,14 +33,20 @@ pub(super) struct Sources {
     pub(super) processor: Option<usize>,
 }
 
+/// When a trial is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sampling {
+    /// At the edges of each slice, between those of other arms. There is no time for memory then, which is read once at the end.
+    Edges,
+    /// At the edges of each phase and once a second in between.
+    EachSecond,
+}
+
 /// The readings of one trial in the making.
 pub(super) struct Readings {
     sources: Sources,
     reader: Box<dyn Source>,
-    /// Whether it is measured in slices, between those of other arms.
-    pub(super) sliced: bool,
-    /// Whether each second is read too.
-    each_second: bool,
+    pub(super) sampling: Sampling,
     sampler: Option<Sampler>,
     /// The measured phase that is under way, and the reading at its start.
     open: Option<(String, Edge)>,
@@ -77,12 +83,11 @@ struct Edge {
 }
 
 impl Readings {
-    pub(super) fn new(sources: Sources) -> Result<Self> {
+    pub(super) fn new(sources: Sources, sampling: Sampling) -> Result<Self> {
         Ok(Self {
             sources,
             reader: source::open()?,
-            sliced: false,
-            each_second: false,
+            sampling,
             sampler: None,
             open: None,
             done: Vec::new(),
@@ -94,21 +99,17 @@ impl Readings {
         })
     }
 
-    /// From the first measured phase on, each second is read as well.
-    pub(super) fn sample_seconds(&mut self) {
-        self.each_second = true;
-    }
-
     /// Before the first request.
     pub(super) async fn begin(&mut self) -> Result<()> {
         self.listen()?;
-        self.whole.0 = Some(self.read(false).await?);
+        self.whole.0 = Some(self.read(Detail::Counters).await?);
         Ok(())
     }
 
-    /// After the last answer. Between slices there is no time to read memory, so it is read here.
+    /// After the last answer.
     pub(super) async fn end(&mut self) -> Result<()> {
-        self.whole.1 = Some(self.read(self.sliced).await?);
+        let detail = if self.sampling == Sampling::Edges { Detail::Full } else { Detail::Counters };
+        self.whole.1 = Some(self.read(detail).await?);
         self.listen()
     }
 
@@ -133,9 +134,9 @@ impl Readings {
             let statements = postgres::Counters::difference(&start.postgres, &end.postgres).statements?;
             u64::try_from(statements.call_count).ok()
         };
-        let statements = match self.sliced {
-            true => self.done.iter().map(|(_, start, end)| counted(start, end)).sum(),
-            false => counted(start, end),
+        let statements = match self.sampling {
+            Sampling::Edges => self.done.iter().map(|(_, start, end)| counted(start, end)).sum(),
+            Sampling::EachSecond => counted(start, end),
         };
         Some(Totals {
             nginx_requests: nginx.saturating_sub(self.between),
@@ -159,10 +160,10 @@ impl Readings {
     pub(super) async fn enter(&mut self, phase: String) -> Result<()> {
         let now = Instant::now();
         self.shut().await?;
-        if self.each_second && self.sampler.is_none() {
+        if self.sampling == Sampling::EachSecond && self.sampler.is_none() {
             self.sampler = Some(Sampler::start(source::open()?, self.sources.components.clone(), now)?);
         }
-        let start = self.read(false).await?;
+        let start = self.read(Detail::Counters).await?;
         self.between += 1;
         self.open = Some((phase, start));
         Ok(())
@@ -177,7 +178,9 @@ impl Readings {
 
     async fn shut(&mut self) -> Result<()> {
         if let Some((name, start)) = self.open.take() {
-            let end = self.read(!self.sliced).await?;
+            // Memory is read at the end only: walking through it takes processor time, which the window would have to pay.
+            let detail = if self.sampling == Sampling::EachSecond { Detail::Full } else { Detail::Counters };
+            let end = self.read(detail).await?;
             self.between += 1;
             self.done.push((name, start, end));
         }
@@ -204,10 +207,8 @@ impl Readings {
         self.done.iter().filter(move |(name, ..)| name == phase).map(|(_, start, end)| (start, end))
     }
 
-    /// Memory is read at the end only: walking through it takes processor time, which the window would have to pay.
-    async fn read(&mut self, with_memory: bool) -> Result<Edge> {
-        let read = if with_memory { Snapshot::read } else { Snapshot::read_counters };
-        let snapshot = read(self.reader.as_mut(), &self.sources.components)?;
+    async fn read(&mut self, detail: Detail) -> Result<Edge> {
+        let snapshot = Snapshot::read(self.reader.as_mut(), &self.sources.components, detail)?;
         let (postgres, redis, nginx) = tokio::try_join!(
             postgres::read(&self.sources.pool),
             redis::read(&self.sources.redis_url),
@@ -241,7 +242,10 @@ impl Readings {
                 second: None,
                 cpu_us: usage.cpu_us(),
                 cpu_kernel_us: Some(usage.cpu_kernel_us),
-                memory_bytes: usage.memory_bytes.or_else(|| self.memory_bytes(&component)),
+                voluntary_switches: usage.voluntary_switch_count,
+                involuntary_switches: usage.involuntary_switch_count,
+                memory_bytes: usage.memory_bytes.or_else(|| self.at_end(&component)?.memory_bytes),
+                memory_peak_bytes: usage.memory_peak_bytes.or_else(|| self.at_end(&component)?.memory_peak_bytes),
                 component,
             }));
         }
@@ -255,16 +259,19 @@ impl Readings {
                 component: row.component.clone(),
                 cpu_us: row.cpu_user_us? + row.cpu_kernel_us?,
                 cpu_kernel_us: row.cpu_kernel_us,
+                voluntary_switches: None,
+                involuntary_switches: None,
                 memory_bytes: row.memory_bytes,
+                memory_peak_bytes: None,
             })
         };
         rows.extend(self.seconds.iter().filter_map(of_second));
         rows
     }
 
-    /// What a component held after the last answer.
-    fn memory_bytes(&self, component: &str) -> Option<u64> {
-        self.whole.1.as_ref()?.snapshot.components.get(component)?.memory_bytes
+    /// What a component used and held after the last answer.
+    fn at_end(&self, component: &str) -> Option<&Usage> {
+        self.whole.1.as_ref()?.snapshot.components.get(component)
     }
 
     /// Rows of what the services counted in each phase.

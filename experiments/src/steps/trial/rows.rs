@@ -2,6 +2,15 @@
 
 use crate::results::row;
 
+impl TrialRow {
+    /// The part of what was due that had its answer by the end of the phase.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    pub fn achieved_share(&self) -> f64 {
+        self.achieved_per_s * self.duration_s / self.offered.max(1) as f64
+    }
+}
+
 row! {
     /// One phase of one trial: what was asked for and what came back.
     pub struct TrialRow in "trials.csv" {
@@ -104,8 +113,15 @@ row! {
         cpu_us: u64,
         /// The part of it that was spent in the kernel; empty where only the sum is known.
         cpu_kernel_us: Option<u64>,
+        /// How often its threads gave up a processor by themselves, most often to wait; empty for a second.
+        voluntary_switches: Option<u64>,
+        /// How often one of its threads had to give it up to another; empty for a second.
+        involuntary_switches: Option<u64>,
         /// Memory (proportional set size) at the end; empty where it was not read.
         memory_bytes: Option<u64>,
+        /// The most that it ever held: in all, where a control group counts it, otherwise the sum of its processes' largest resident
+        /// sets; empty where it was not read.
+        memory_peak_bytes: Option<u64>,
     }
 }
 

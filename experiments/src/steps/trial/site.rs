@@ -11,7 +11,7 @@ use sqlx::PgPool;
 use super::{
     super::{Bench, blog::Servers},
     Arm, Load, Target, account,
-    resources::{Readings, Sources},
+    resources::{Readings, Sampling, Sources},
 };
 use crate::{
     load::spec::{self, Endpoint, Method},
@@ -23,6 +23,8 @@ use crate::{
 pub(super) struct Site {
     pub(super) arm: Arm,
     pub(super) readings: Readings,
+    /// Whom the generator asks, with what it needs to be allowed to.
+    pub(super) target: spec::Target,
     /// What it answers before it is put under load; see [`digest`].
     pub(super) body_digest: String,
     servers: Servers,
@@ -31,8 +33,13 @@ pub(super) struct Site {
 
 impl Site {
     /// Starts an arm on a fresh copy of the seeded database; where it is only read, on that database itself. Sites that run side by
-    /// side have different numbers.
-    pub(super) async fn open(bench: &mut Bench<'_>, arm: &Arm, load: &Load, number: usize) -> Result<Self> {
+    /// side have different numbers. It has answered its first requests then.
+    pub(super) async fn open(
+        bench: &mut Bench<'_>,
+        arm: &Arm,
+        load: &Load,
+        (number, sampling): (usize, Sampling),
+    ) -> Result<Self> {
         let database = match load.only_reads() {
             true => bench.blog.seeded(Indexes::With).await?,
             false => bench.blog.clone_seeded(&format!("trial_{number}"), Indexes::With).await?,
@@ -41,26 +48,23 @@ impl Site {
         let pool = bench.blog.pool(&database).await?;
         let metrics = servers.apps.iter().map(|app| Ok((app.name().to_owned(), Metrics::new(app.url() + "/metrics")?)));
         let components = bench.blog.components(&servers).into_iter();
-        let readings = Readings::new(Sources {
+        let sources = Sources {
             components: components.map(|(name, pid)| Component::new(name, pid)).collect(),
             pool: pool.clone(),
             redis_url: servers.redis_url.clone(),
             nginx: nginx::Status::new(servers.nginx.status_url())?,
             apps: metrics.collect::<Result<_>>()?,
             processor: bench.blog.placement.system().and_then(<[usize]>::first).copied(),
-        })?;
-        Ok(Self { arm: arm.clone(), readings, body_digest: String::new(), servers, pool })
-    }
-
-    /// Whom the generator asks, with what it needs to be allowed to; the site has answered its first requests then.
-    pub(super) async fn target(&mut self, load: &Load) -> Result<spec::Target> {
-        let base_url = match (load.target, self.servers.apps.first()) {
-            (Target::FirstServer, Some(first)) => first.url(),
-            _ => self.servers.nginx.url(),
         };
-        self.body_digest = digest(&load.mix, &base_url).await?;
+        let readings = Readings::new(sources, sampling)?;
+        let base_url = match (load.target, servers.apps.first()) {
+            (Target::FirstServer, Some(first)) => first.url(),
+            _ => servers.nginx.url(),
+        };
+        let body_digest = digest(&load.mix, &base_url).await?;
         let headers = account::headers(&load.mix, &base_url).await?;
-        Ok(spec::Target { base_url, headers })
+        let target = spec::Target { base_url, headers };
+        Ok(Self { arm: arm.clone(), readings, target, body_digest, servers, pool })
     }
 
     /// The processes of its app servers.
