@@ -41,7 +41,7 @@ pub struct Usage {
     pub voluntary_switch_count: Option<u64>,
     /// How often one of its threads was made to give up the processor.
     pub involuntary_switch_count: Option<u64>,
-    /// Processes that are alive.
+    /// Processes that are alive; a reading of CPU time alone need not count them.
     pub process_count: u64,
 }
 

@@ -2,7 +2,7 @@
 //! between two readings. Memory and context switches come from `/proc`, and so does everything of a component without a group.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -73,7 +73,13 @@ impl Source for Groups {
 
     fn read(&mut self, components: &[Component], detail: Detail) -> Result<Vec<Usage>> {
         let grouped: Vec<&Component> = components.iter().filter(|component| self.is_grouped(component)).collect();
-        let mut usages = self.proc.read_but(components, detail, |component| grouped.contains(&component))?;
+        let mut usages =
+            if detail == Detail::Cpu && grouped.len() == components.len() && components.iter().all(is_there) {
+                // Nothing is asked that the groups do not know, and the whole of `/proc` takes ten times as long as they do.
+                vec![Usage::default(); components.len()]
+            } else {
+                self.proc.read_but(components, detail, |component| grouped.contains(&component))?
+            };
         for (component, usage) in
             components.iter().zip(&mut usages).filter(|(component, _)| grouped.contains(component))
         {
@@ -81,6 +87,11 @@ impl Source for Groups {
         }
         Ok(usages)
     }
+}
+
+/// Whether every root has a process. One that is gone is left to `/proc`, which says so.
+fn is_there(component: &Component) -> bool {
+    component.roots.iter().all(|root| Path::new("/proc").join(root.to_string()).exists())
 }
 
 /// The group that began with this process: its parent is not in it. Any other group holds more than the process and its descendants.

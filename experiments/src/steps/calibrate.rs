@@ -120,7 +120,7 @@ fn shares(calibrate: &CalibrateParameters) -> [f64; 2] {
 async fn measure(bench: &mut Bench<'_>) -> Result<()> {
     let calibrate = bench.profile.calibrate;
     compare_processors(bench)?;
-    let alike = Setup::new(CacheLevels::OFF, Balancing::RoundRobin, 1);
+    let alike = Setup::new(CacheLevels::ALL, Balancing::RoundRobin, 1);
     let mut arms = COMPARED.map(|name| Arm { name, setup: alike });
     arms[2].setup.delay_us = calibrate.delay_us;
     arms[3].setup.cpu_us = calibrate.cpu_us;
@@ -133,7 +133,8 @@ async fn measure(bench: &mut Bench<'_>) -> Result<()> {
     bench.out.rows(&tried.iter().flat_map(|tried| tried.counters.clone()).collect::<Vec<_>>())
 }
 
-/// The list of posts and nothing else: every request does the same, so that what differs between two trials is noise.
+/// The list of posts from the cache and nothing else: every request does the same, so that what differs between two trials is noise; and
+/// it costs little, so that there are many of them, and what is added to one is not lost in the rest.
 fn steady(calibrate: &CalibrateParameters) -> Load {
     let phases = phases(calibrate.warm_up_s, "steady", calibrate.measured_s, Some(calibrate.rate_per_s));
     Load { statements_per_miss: Some(1), ..Load::new(phases, vec![list()], calibrate.users) }

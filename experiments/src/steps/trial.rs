@@ -13,6 +13,7 @@ mod resources;
 mod results;
 pub(super) mod rows;
 mod site;
+mod slices;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -24,13 +25,14 @@ use crate::load::{
 };
 pub(super) use freeze::Freeze;
 pub(super) use in_turn::{run_in_turn, try_at};
-pub(super) use interleaved::{Slices, planned_s, run_interleaved};
+pub(super) use interleaved::run_interleaved;
 pub(super) use mix::{mix, session_start};
 use resources::Readings;
 use rows::{CounterRow, LatencyRow, ResourceRow, SecondRow, SessionRow, TrialRow};
+pub(super) use slices::{Slices, planned_s};
 
 /// About how long it takes to copy the database for an arm, to start its servers and to stop them.
-pub(super) const START_S: f64 = 2.0;
+pub(super) const START_S: f64 = 1.5;
 
 /// A configuration of the blog under a name.
 #[derive(Debug, Clone)]

@@ -17,53 +17,19 @@ use super::{
     checks::{self, Doubts},
     resources::{Readings, Sampling},
     site::Site,
+    slices::{self, PAUSE_S, Slice, Slices},
     specify,
 };
 use crate::{
-    load::{
-        event::Event,
-        result::TrialResult,
-        spec::{Phase, TrialSpec},
-    },
+    load::{event::Event, result::TrialResult, spec::TrialSpec},
     steps::{Bench, bench::blocks},
 };
-
-/// Before each slice nothing is due for so long: the requests of the one before end, and the counters are read.
-const PAUSE_S: f64 = 0.15;
 
 /// The requests of the slice before have so long to end before the counters are read.
 const TAIL: Duration = Duration::from_millis(50);
 
 /// More than this part of the readings may not end after their pause, or the slices are not told apart.
 const MOST_LATE: f64 = 0.05;
-
-/// Slices of a phase without a rate.
-const CLOSED_ROUNDS: usize = 2;
-
-/// How a block is cut.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::steps) struct Slices {
-    /// Blocks.
-    pub(in crate::steps) blocks: u32,
-    /// Slices of each measured phase with a rate, for each arm.
-    pub(in crate::steps) rounds: u32,
-}
-
-/// A slice on the generator's clock.
-#[derive(Debug, Clone, PartialEq)]
-struct Slice {
-    /// The phase that it is a part of.
-    of: String,
-    /// The phase as which the generator runs it; its target is the place of its arm.
-    planned: Phase,
-}
-
-/// About how long it takes: `each_s` is what each arm gets in a block.
-pub(in crate::steps) fn planned_s(arms: usize, slices: Slices, each_s: f64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "a few arms")]
-    let arms = arms as f64;
-    f64::from(slices.blocks) * arms * (super::START_S + each_s + f64::from(slices.rounds) * PAUSE_S)
-}
 
 /// Tries all arms in each block, side by side, and the whole block once more where one of them must not be used. `purpose` names the
 /// draws of the order; `part` is which part of the step this is.
@@ -107,13 +73,14 @@ async fn try_block(
         let site = Site::open(bench, arm, load, (number, Sampling::Edges)).await;
         sites.push(site.with_context(|| format!("the arm `{}` failed in block {}", arm.name, place.block))?);
     }
-    let slices = cut(&load.phases, &names, order);
+    let mut slices = slices::cut(&load.phases, &names, order);
     let targets = sites.iter().map(|site| site.target.clone()).collect();
     let phases = slices.iter().map(|slice| slice.planned.clone()).collect();
     let spec = specify(bench, load, place.block, targets, phases);
     let outcome = observe(bench, &mut sites, &spec, &slices).await;
     bench.blog.check().with_context(|| format!("block {} failed", place.block))?;
-    let (seen, late) = outcome.with_context(|| format!("block {} failed", place.block))?;
+    let (mut seen, late) = outcome.with_context(|| format!("block {} failed", place.block))?;
+    leave_out(&mut seen, &mut sites, &mut slices);
     let mut parts = take_apart(bench, sites, &seen, &slices, load).await?;
     #[expect(clippy::cast_precision_loss, reason = "some dozen slices")]
     if f64::from(late) > MOST_LATE * slices.len() as f64 {
@@ -124,34 +91,6 @@ async fn try_block(
     bench.measured(Duration::from_micros(seen.window_us));
     bench.keep(&key, &tried)?;
     Ok(tried)
-}
-
-/// The phases of the load as slices: the warm-up of each arm whole, in the order of the first round; then each measured phase in rounds.
-/// Slices of one round and phase draw the same requests, whichever arm they are for.
-fn cut(phases: &[Phase], arms: &[&str], order: &[Vec<usize>]) -> Vec<Slice> {
-    let mut slices = Vec::new();
-    let mut draws = 0;
-    for phase in phases {
-        // A closed loop has to fill its queues in each slice, so it gets few long ones.
-        let rounds = match (phase.measured, phase.rate_per_s) {
-            (false, _) => 1,
-            (true, None) => CLOSED_ROUNDS.min(order.len()),
-            (true, Some(_)) => order.len(),
-        };
-        let rounds = &order[..rounds];
-        #[expect(clippy::cast_precision_loss, reason = "a few rounds")]
-        let duration_s = phase.duration_s / rounds.len() as f64;
-        for (round, places) in rounds.iter().enumerate() {
-            for &arm in places {
-                let name = format!("{} {} {}", phase.name, round + 1, arms[arm]);
-                let pause_s = PAUSE_S;
-                let planned = Phase { name, duration_s, target: arm, pause_s, draws: Some(draws), ..phase.clone() };
-                slices.push(Slice { of: phase.name.clone(), planned });
-            }
-            draws += 1;
-        }
-    }
-    slices
 }
 
 /// Runs the load, and reads each arm at the edges of its own slices. Also says how many readings ended after their pause.
@@ -195,6 +134,21 @@ async fn observe(
     trouble.map_or(Ok((outcome.result, late)), Err)
 }
 
+/// Leaves out the rounds in which the host took too much: their requests were asked and answered, but are not measured.
+fn leave_out(seen: &mut TrialResult, sites: &mut [Site], slices: &mut [Slice]) {
+    let mut stolen: Vec<_> = sites.iter().map(|site| site.readings.steal_shares().into_iter()).collect();
+    let measured = slices.iter().filter(|slice| slice.planned.measured);
+    let shares: Vec<_> = measured.map(|slice| stolen[slice.planned.target].next().flatten()).collect();
+    slices::mark(slices, &shares);
+    for (phase, slice) in seen.phases.iter_mut().zip(slices.iter()) {
+        phase.measured &= !slice.left_out;
+    }
+    for (number, site) in sites.iter_mut().enumerate() {
+        let own = slices.iter().filter(|slice| slice.planned.target == number && slice.planned.measured);
+        site.readings.leave_out(&own.map(|slice| slice.left_out).collect::<Vec<_>>());
+    }
+}
+
 /// What one arm had of a block.
 struct Part {
     arm: Arm,
@@ -216,7 +170,7 @@ async fn take_apart(
     for (number, site) in sites.into_iter().enumerate() {
         let of_arm = |name: &str| {
             let own = slices.iter().find(|slice| slice.planned.target == number && slice.planned.name == name);
-            own.map(|slice| slice.of.clone())
+            own.map(Slice::kept_as)
         };
         let seen = seen.part(of_arm);
         let (arm, body_digest) = (site.arm.clone(), site.body_digest.clone());
@@ -241,30 +195,4 @@ fn conclude(mut parts: Vec<Part>, slices: &[Slice], place: Place, detail: Detail
         Tried::new(&part.seen, (&part.arm, place, detail), &part.readings, &part.doubts, &part.body_digest)
     });
     tried.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_arm_gets_all_of_its_load_in_slices_that_ask_for_the_same() {
-        let phases =
-            [Phase::warm_up(1.0, Some(10.0)), Phase::new("steady", 4.0, Some(10.0)), Phase::new("peak", 1.0, None)];
-        let order = [vec![1, 0], vec![0, 1]];
-        let slices = cut(&phases, &["off", "on"], &order);
-        let names: Vec<&str> = slices.iter().map(|slice| slice.planned.name.as_str()).collect();
-        let steady = ["steady 1 on", "steady 1 off", "steady 2 off", "steady 2 on"];
-        let peak = ["peak 1 on", "peak 1 off", "peak 2 off", "peak 2 on"];
-        assert_eq!(names, [["warm_up 1 on", "warm_up 1 off"].as_slice(), &steady, &peak].concat());
-        for arm in 0..2 {
-            let own = |name: &str| {
-                let own = slices.iter().filter(|slice| slice.planned.target == arm && slice.of == name);
-                own.map(|slice| slice.planned.duration_s).sum::<f64>()
-            };
-            assert_eq!(["warm_up", "steady", "peak"].map(own), [1.0, 4.0, 1.0]);
-        }
-        let draws: Vec<Option<u32>> = slices.iter().map(|slice| slice.planned.draws).collect();
-        assert_eq!(draws, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4].map(Some));
-    }
 }

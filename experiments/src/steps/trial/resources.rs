@@ -42,6 +42,13 @@ pub(super) enum Sampling {
     EachSecond,
 }
 
+/// Which end of a window is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Start,
+    End,
+}
+
 /// The readings of one trial in the making.
 pub(super) struct Readings {
     sources: Sources,
@@ -52,6 +59,8 @@ pub(super) struct Readings {
     open: Option<(String, Edge)>,
     /// What was measured: a phase in one piece or in several.
     done: Vec<(String, Edge, Edge)>,
+    /// The phases of the pieces that were left out.
+    left_out: Vec<String>,
     seconds: Vec<sampler::Row>,
     /// Before the first request and after the last answer.
     whole: (Option<Edge>, Option<Edge>),
@@ -74,6 +83,7 @@ pub(super) struct Totals {
 }
 
 /// Everything that is counted, at one moment.
+#[derive(Clone)]
 struct Edge {
     snapshot: Snapshot,
     postgres: postgres::Counters,
@@ -91,6 +101,7 @@ impl Readings {
             sampler: None,
             open: None,
             done: Vec::new(),
+            left_out: Vec::new(),
             seconds: Vec::new(),
             whole: (None, None),
             between: 0,
@@ -102,14 +113,14 @@ impl Readings {
     /// Before the first request.
     pub(super) async fn begin(&mut self) -> Result<()> {
         self.listen()?;
-        self.whole.0 = Some(self.read(Detail::Counters).await?);
+        self.whole.0 = Some(self.read(Detail::Counters, Side::Start).await?);
         Ok(())
     }
 
     /// After the last answer.
     pub(super) async fn end(&mut self) -> Result<()> {
         let detail = if self.sampling == Sampling::Edges { Detail::Full } else { Detail::Counters };
-        self.whole.1 = Some(self.read(detail).await?);
+        self.whole.1 = Some(self.read(detail, Side::End).await?);
         self.listen()
     }
 
@@ -147,49 +158,68 @@ impl Readings {
 
     /// What the machine went through in a phase: the part of its processors' time that the host gave to others.
     pub(super) fn steal_share(&self, phase: &str) -> Option<f64> {
-        let (mut steal_us, mut all_us) = (0, 0);
-        for (start, end) in self.pieces(phase) {
-            let noise = Snapshot::difference(&start.snapshot, &end.snapshot).noise;
-            steal_us += noise.steal_us?;
-            all_us += noise.steal_us? + noise.busy_us + noise.idle_us;
-        }
-        (all_us > 0).then(|| steal_us as f64 / all_us as f64)
+        stolen(self.pieces(phase))
     }
 
-    /// A measured phase, or a piece of one, begins. It ends the one before it.
+    /// The same of each piece that was measured, in order.
+    pub(super) fn steal_shares(&self) -> Vec<Option<f64>> {
+        self.done.iter().map(|(_, start, end)| stolen([(start, end)].into_iter())).collect()
+    }
+
+    /// Forgets the pieces that are marked, in the order in which they were measured.
+    pub(super) fn leave_out(&mut self, marked: &[bool]) {
+        let (left_out, done): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.done).into_iter().zip(marked).partition(|(_, is_marked)| **is_marked);
+        self.left_out.extend(left_out.into_iter().map(|((phase, ..), _)| phase));
+        self.done.extend(done.into_iter().map(|(piece, _)| piece));
+    }
+
+    /// A measured phase, or a piece of one, begins. One that was under way ends at the same moment.
     pub(super) async fn enter(&mut self, phase: String) -> Result<()> {
         let now = Instant::now();
-        self.shut().await?;
+        let ended = self.shut().await?;
         if self.sampling == Sampling::EachSecond && self.sampler.is_none() {
             self.sampler = Some(Sampler::start(source::open()?, self.sources.components.clone(), now)?);
         }
-        let start = self.read(Detail::Counters).await?;
-        self.between += 1;
+        let start = match ended {
+            Some(edge) => edge,
+            None => {
+                self.between += 1;
+                self.read(self.detail(Detail::Counters), Side::Start).await?
+            }
+        };
         self.open = Some((phase, start));
         Ok(())
     }
 
     /// What was entered ends and nothing follows at once.
     pub(super) async fn leave(&mut self) -> Result<()> {
-        self.shut().await?;
+        drop(self.shut().await?);
         self.seconds.extend(self.sampler.take().map(Sampler::stop).transpose()?.unwrap_or_default());
         Ok(())
     }
 
-    async fn shut(&mut self) -> Result<()> {
-        if let Some((name, start)) = self.open.take() {
-            // Memory is read at the end only: walking through it takes processor time, which the window would have to pay.
-            let detail = if self.sampling == Sampling::EachSecond { Detail::Full } else { Detail::Counters };
-            let end = self.read(detail).await?;
-            self.between += 1;
-            self.done.push((name, start, end));
-        }
-        Ok(())
+    async fn shut(&mut self) -> Result<Option<Edge>> {
+        let Some((name, start)) = self.open.take() else { return Ok(None) };
+        let end = self.read(self.detail(Detail::Full), Side::End).await?;
+        self.between += 1;
+        self.done.push((name, start, end.clone()));
+        Ok(Some(end))
+    }
+
+    /// Between slices there is time for nothing but what a slice is measured for.
+    fn detail(&self, wanted: Detail) -> Detail {
+        if self.sampling == Sampling::Edges { Detail::Cpu } else { wanted }
     }
 
     /// In how many pieces a phase was measured.
     pub(super) fn slices(&self, phase: &str) -> u32 {
         u32::try_from(self.pieces(phase).count()).unwrap_or(u32::MAX)
+    }
+
+    /// How many pieces of a phase were left out.
+    pub(super) fn left_out(&self, phase: &str) -> u32 {
+        u32::try_from(self.left_out.iter().filter(|of| *of == phase).count()).unwrap_or(u32::MAX)
     }
 
     /// The names of what was measured, in order.
@@ -207,18 +237,27 @@ impl Readings {
         self.done.iter().filter(move |(name, ..)| name == phase).map(|(_, start, end)| (start, end))
     }
 
-    async fn read(&mut self, detail: Detail) -> Result<Edge> {
-        let snapshot = Snapshot::read(self.reader.as_mut(), &self.sources.components, detail)?;
-        let (postgres, redis, nginx) = tokio::try_join!(
-            postgres::read(&self.sources.pool),
-            redis::read(&self.sources.redis_url),
-            self.sources.nginx.read()
+    /// Whoever is asked for its counters works for the answer. So processor time is read last at the start and first at the end, and the
+    /// window does not pay for the questions.
+    async fn read(&mut self, detail: Detail, side: Side) -> Result<Edge> {
+        let Self { sources, reader, .. } = self;
+        let mut snapshot = || Snapshot::read(reader.as_mut(), &sources.components, detail);
+        let first = if side == Side::End { Some(snapshot()?) } else { None };
+        let apps = async {
+            let mut apps = Vec::with_capacity(sources.apps.len());
+            for (name, metrics) in &sources.apps {
+                apps.push((name.clone(), metrics.read().await?));
+            }
+            Ok(apps)
+        };
+        let (postgres, redis, nginx, apps) = tokio::try_join!(
+            postgres::read(&sources.pool),
+            redis::read(&sources.redis_url),
+            sources.nginx.read(),
+            apps
         )
         .context("cannot read the counters of a service")?;
-        let mut apps = Vec::with_capacity(self.sources.apps.len());
-        for (name, metrics) in &self.sources.apps {
-            apps.push((name.clone(), metrics.read().await?));
-        }
+        let snapshot = first.map_or_else(snapshot, Ok)?;
         Ok(Edge { snapshot, postgres, redis, nginx, apps })
     }
 
@@ -323,6 +362,17 @@ fn counted(start: &Edge, end: &Edge) -> Vec<(String, String, f64)> {
         counted.extend(handicap.map(|(counter, value)| (name.to_owned(), counter, value)));
     }
     counted
+}
+
+/// The part of the processors' time that the host gave to others between these readings.
+fn stolen<'a>(pieces: impl Iterator<Item = (&'a Edge, &'a Edge)>) -> Option<f64> {
+    let (mut steal_us, mut all_us) = (0, 0);
+    for (start, end) in pieces {
+        let noise = Snapshot::difference(&start.snapshot, &end.snapshot).noise;
+        steal_us += noise.steal_us?;
+        all_us += noise.steal_us? + noise.busy_us + noise.idle_us;
+    }
+    (all_us > 0).then(|| steal_us as f64 / all_us as f64)
 }
 
 /// What each server counted between two readings.

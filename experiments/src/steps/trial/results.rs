@@ -33,6 +33,7 @@ pub(super) fn trials(
         phase: phase.name.clone(),
         duration_s: phase.duration_s,
         slices: readings.slices(&phase.name),
+        slices_left_out: readings.left_out(&phase.name),
         users: result.spec.users,
         offered_per_s: planned_rate(result, &phase.name),
         achieved_per_s: phase.achieved_per_s,

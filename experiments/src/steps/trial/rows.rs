@@ -28,6 +28,8 @@ row! {
         duration_s: f64,
         /// Slices in which it was measured, between those of the other arms of its block; 1 where it was measured whole.
         slices: u32,
+        /// Slices that were left out, with all others of their rounds, because the host took the processors away in one of them.
+        slices_left_out: u32,
         /// Users, each of whom waits for its answer before it asks again: the most requests that can be under way.
         users: u32,
         /// Offered rate; empty in a closed loop, where the answers set the pace.

@@ -1,0 +1,142 @@
+//! How the load of a block is cut into slices that go round the arms, and which rounds of them are left out. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::load::spec::Phase;
+
+/// Before each slice nothing is due for so long: the requests of the one before end, and the counters are read.
+pub(super) const PAUSE_S: f64 = 0.09;
+
+/// Slices of a phase without a rate.
+const CLOSED_ROUNDS: usize = 4;
+
+/// A round is left out, for all arms alike, where the host took more than this part of the processors away during one of its slices:
+/// then it says more about the neighbours than about the arms. That is known without a look at what the arms did in it.
+const LARGEST_STEAL_SHARE: f64 = 0.05;
+
+/// How a block is cut.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::steps) struct Slices {
+    /// Blocks.
+    pub(in crate::steps) blocks: u32,
+    /// Slices of each measured phase with a rate, for each arm.
+    pub(in crate::steps) rounds: u32,
+}
+
+/// A slice on the generator's clock.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Slice {
+    /// The phase that it is a part of.
+    pub(super) of: String,
+    /// Which of its rounds it belongs to.
+    round: usize,
+    /// The phase as which the generator runs it; its target is the place of its arm.
+    pub(super) planned: Phase,
+    /// Whether its round is left out.
+    pub(super) left_out: bool,
+}
+
+impl Slice {
+    /// The name of what it is a part of in the results.
+    pub(super) fn kept_as(&self) -> String {
+        if self.left_out { format!("{} left out", self.of) } else { self.of.clone() }
+    }
+}
+
+/// About how long it takes: `each_s` is what each arm gets in a block.
+pub(in crate::steps) fn planned_s(arms: usize, slices: Slices, each_s: f64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a few arms")]
+    let arms = arms as f64;
+    f64::from(slices.blocks) * arms * (super::START_S + each_s + f64::from(slices.rounds) * PAUSE_S)
+}
+
+/// The phases of the load as slices: the warm-up of each arm whole, in the order of the first round; then each measured phase in rounds.
+/// Slices of one round and phase draw the same requests, whichever arm they are for.
+pub(super) fn cut(phases: &[Phase], arms: &[&str], order: &[Vec<usize>]) -> Vec<Slice> {
+    let mut slices = Vec::new();
+    let mut draws = 0;
+    for phase in phases {
+        // A closed loop has to fill its queues in each slice, so it gets few long ones.
+        let rounds = match (phase.measured, phase.rate_per_s) {
+            (false, _) => 1,
+            (true, None) => CLOSED_ROUNDS.min(order.len()),
+            (true, Some(_)) => order.len(),
+        };
+        let rounds = &order[..rounds];
+        #[expect(clippy::cast_precision_loss, reason = "a few rounds")]
+        let duration_s = phase.duration_s / rounds.len() as f64;
+        for (round, places) in rounds.iter().enumerate() {
+            for &arm in places {
+                let name = format!("{} {} {}", phase.name, round + 1, arms[arm]);
+                let pause_s = PAUSE_S;
+                let planned = Phase { name, duration_s, target: arm, pause_s, draws: Some(draws), ..phase.clone() };
+                slices.push(Slice { of: phase.name.clone(), round, planned, left_out: false });
+            }
+            draws += 1;
+        }
+    }
+    slices
+}
+
+/// Marks the slices of the rounds in which the host took too much, the worst half of the rounds of a phase at most. `shares` are what it
+/// took during each measured slice, where that is known.
+pub(super) fn mark(slices: &mut [Slice], shares: &[Option<f64>]) {
+    let mut phases: BTreeMap<&str, BTreeMap<usize, f64>> = BTreeMap::new();
+    let measured = slices.iter().filter(|slice| slice.planned.measured);
+    for (slice, share) in measured.zip(shares) {
+        let largest = phases.entry(&slice.of).or_default().entry(slice.round).or_default();
+        *largest = largest.max(share.unwrap_or(0.0));
+    }
+    let mut stolen: Vec<(String, usize)> = Vec::new();
+    for (phase, rounds) in phases {
+        let mut worst: Vec<_> = rounds.iter().filter(|(_, share)| **share > LARGEST_STEAL_SHARE).collect();
+        worst.sort_by(|one, other| other.1.total_cmp(one.1));
+        stolen.extend(worst.into_iter().take(rounds.len() / 2).map(|(round, _)| (phase.to_owned(), *round)));
+    }
+    for slice in slices.iter_mut().filter(|slice| slice.planned.measured) {
+        slice.left_out = stolen.iter().any(|(of, round)| *of == slice.of && *round == slice.round);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_arm_gets_all_of_its_load_in_slices_that_ask_for_the_same() {
+        let phases =
+            [Phase::warm_up(1.0, Some(10.0)), Phase::new("steady", 4.0, Some(10.0)), Phase::new("peak", 1.0, None)];
+        let order = [vec![1, 0], vec![0, 1]];
+        let slices = cut(&phases, &["off", "on"], &order);
+        let names: Vec<&str> = slices.iter().map(|slice| slice.planned.name.as_str()).collect();
+        let steady = ["steady 1 on", "steady 1 off", "steady 2 off", "steady 2 on"];
+        let peak = ["peak 1 on", "peak 1 off", "peak 2 off", "peak 2 on"];
+        assert_eq!(names, [["warm_up 1 on", "warm_up 1 off"].as_slice(), &steady, &peak].concat());
+        for arm in 0..2 {
+            let own = |name: &str| {
+                let own = slices.iter().filter(|slice| slice.planned.target == arm && slice.of == name);
+                own.map(|slice| slice.planned.duration_s).sum::<f64>()
+            };
+            assert_eq!(["warm_up", "steady", "peak"].map(own), [1.0, 4.0, 1.0]);
+        }
+        let draws: Vec<Option<u32>> = slices.iter().map(|slice| slice.planned.draws).collect();
+        assert_eq!(draws, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4].map(Some));
+    }
+
+    #[test]
+    fn a_round_in_which_the_host_took_too_much_is_left_out_for_all_arms() {
+        let order = vec![vec![0, 1]; 4];
+        let mut slices =
+            cut(&[Phase::warm_up(1.0, Some(10.0)), Phase::new("steady", 4.0, Some(10.0))], &["a", "b"], &order);
+        let left_out = |slices: &[Slice]| -> Vec<usize> {
+            slices.iter().filter(|slice| slice.left_out).map(|slice| slice.round).collect()
+        };
+        let small = Some(0.01);
+        mark(&mut slices, &[small, None, small, Some(0.2), small, small, small, small]);
+        assert_eq!(left_out(&slices), [1, 1]);
+        assert_eq!(slices[4].kept_as(), "steady left out");
+        // Where it took much all the time, the better half stays.
+        mark(&mut slices, &[Some(0.1), small, Some(0.3), small, Some(0.2), small, Some(0.4), small]);
+        assert_eq!(left_out(&slices), [1, 1, 3, 3]);
+    }
+}
