@@ -165,13 +165,17 @@ impl Cache {
         if is_used {
             let listening = feed::listen_to_database(Arc::downgrade(&cache.0), database, database_started);
             listeners.push(tokio::spawn(listening).abort_handle());
+        } else {
+            drop(database_started);
         }
         if let (Some(client), Some(channel)) = (subscriber, channel) {
             let listening = feed::listen_to_redis(Arc::downgrade(&cache.0), client, channel, redis_started);
             listeners.push(tokio::spawn(listening).abort_handle());
+        } else {
+            drop(redis_started);
         }
         let _ = cache.0.listeners.set(listeners);
-        // Whoever does not listen drops its sender, and is not waited for.
+        // Whoever does not listen has dropped its sender, and is not waited for.
         let both = async { (database_start.await, redis_start.await) };
         let _ = tokio::time::timeout(START_TIMEOUT, both).await;
         Ok(cache)
