@@ -26,7 +26,7 @@ pub(super) async fn headers(mix: &[Endpoint], base_url: &str) -> Result<BTreeMap
 
 /// Registers a user, which begins a session, and gives the session's token: what the cookie carries can be sent as a header too.
 async fn sign_in(base_url: &str) -> Result<String> {
-    // The database is a fresh copy in every trial, so that the name is free.
+    // The database is in every trial as it was seeded, so that the name is free.
     let form = "username=reader-of-a-trial&email=reader%40trial.example&password=correct+horse+battery+staple";
     let client = crate::http::local().redirect(Policy::none()).timeout(LIMIT).build()?;
     let request = client.post(format!("{base_url}/register")).header(CONTENT_TYPE, "application/x-www-form-urlencoded");

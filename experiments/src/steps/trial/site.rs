@@ -32,7 +32,7 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// Starts an arm on a fresh copy of the seeded database; where it is only read, on that database itself. Sites that run side by
+    /// Starts an arm on a copy of the seeded database as it was seeded; where it is only read, on that database itself. Sites that run side by
     /// side have different numbers. It has answered its first requests then.
     pub(super) async fn open(
         bench: &mut Bench<'_>,
@@ -42,7 +42,7 @@ impl Site {
     ) -> Result<Self> {
         let database = match load.only_reads() {
             true => bench.blog.seeded(Indexes::With).await?,
-            false => bench.blog.clone_seeded(&format!("trial_{number}"), Indexes::With).await?,
+            false => bench.blog.trial_database(&format!("trial_{number}")).await?,
         };
         let servers = bench.blog.serve(&database, arm.setup, number).await?;
         let pool = bench.blog.pool(&database).await?;
