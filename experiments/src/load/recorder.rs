@@ -135,6 +135,8 @@ impl CacheStatus {
 pub enum FailureKind {
     /// No connection.
     Connect,
+    /// No connection, because this machine had no local port left for one.
+    NoPort,
     /// Not complete in time.
     Timeout,
     /// The body broke off.

@@ -12,7 +12,7 @@ use super::recorder::{CacheStatus, FailureKind, SparseHistogram, Tenth};
 use super::spec::{Phase, TrialSpec};
 
 /// The only version of the format that this program reads and writes.
-pub const RESULT_VERSION: u32 = 3;
+pub const RESULT_VERSION: u32 = 4;
 
 /// A generator that is later than this measures itself.
 const LARGEST_LAG_P99_US: u64 = 2_000;
@@ -342,6 +342,12 @@ fn phase_warnings(result: &TrialResult) -> Vec<String> {
         };
         warn(phase.unsent_count, "were never sent, because the drain limit was reached");
         warn(phase.failed_count, "got no answer");
+        let without_port = result.cells.iter().filter(|cell| cell.phase == phase.name);
+        let without_port = without_port.filter(|cell| cell.error == Some(FailureKind::NoPort));
+        warn(
+            without_port.map(|cell| cell.count).sum(),
+            "found no free port on this machine; let the server keep connections open, or widen `net.ipv4.ip_local_port_range`",
+        );
         warn(phase.unexpected_count - phase.failed_count, "got an unexpected answer");
         if phase.session_start_unexpected_count > 0 {
             warnings.push(format!(

@@ -236,10 +236,17 @@ fn kind_of(error: &reqwest::Error) -> FailureKind {
     if error.is_timeout() {
         FailureKind::Timeout
     } else if error.is_connect() {
-        FailureKind::Connect
+        if has_no_port(error) { FailureKind::NoPort } else { FailureKind::Connect }
     } else {
         FailureKind::Request
     }
+}
+
+/// Whether the system had no local address for a connection, which on loopback means that all ports are taken.
+fn has_no_port(error: &reqwest::Error) -> bool {
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    let kinds = causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
+    kinds.into_iter().any(|kind| kind == std::io::ErrorKind::AddrNotAvailable)
 }
 
 fn is_expected(endpoint: &Endpoint, status: u16, body: &[u8]) -> bool {
@@ -260,4 +267,21 @@ fn intern(servers: &mut Vec<Arc<str>>, name: &str) -> Arc<str> {
     let new: Arc<str> = Arc::from(name);
     servers.push(Arc::clone(&new));
     new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_without_a_local_port_is_told_apart_from_one_that_is_refused() {
+        // An address of nobody (RFC 5737) cannot be bound here, which is the error of a machine without a free port.
+        let client = |builder: reqwest::ClientBuilder| builder.no_proxy().build().unwrap();
+        let bound = client(reqwest::Client::builder().local_address(std::net::IpAddr::from([192, 0, 2, 1])));
+        let error = bound.get("http://127.0.0.1:9/").send().await.unwrap_err();
+        assert_eq!(kind_of(&error), FailureKind::NoPort, "{error:?}");
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let error = client(reqwest::Client::builder()).get(format!("http://{closed}/")).send().await.unwrap_err();
+        assert_eq!(kind_of(&error), FailureKind::Connect, "{error:?}");
+    }
 }
