@@ -186,6 +186,13 @@ fn sessions(frames: &Frames, arms: &[&str]) -> Result<SummaryTable> {
         ],
     )?;
     table.rows.retain(|row| is_of(arms, row));
+    // An arm of which no trial may be used has a row all the same, with nothing in it.
+    for arm in arms {
+        if !table.rows.iter().any(|row| is_of(&[*arm], row)) {
+            let empty = std::iter::repeat_n(Cell::Empty, table.columns.len() - 1);
+            table.rows.push([Cell::from(*arm)].into_iter().chain(empty).collect());
+        }
+    }
     Ok(table)
 }
 
