@@ -45,10 +45,16 @@ status *ARGUMENTS: _build
 why STEP: _build
     @"{{ experiments }}" why "$@"
 
-# Say which CSV cell a value of the report is (such as cache.arms.all.p50_us)
+# Draw what the last run spent its time on
 [group('notebook')]
 [no-exit-message]
-trace KEY: _build
+timeline *ARGUMENTS: _build
+    @"{{ experiments }}" timeline "$@"
+
+# Say where a number of the report comes from, by its key (cache.arms.all.p50_us) or as it is printed
+[group('notebook')]
+[no-exit-message]
+trace VALUE: _build
     @"{{ experiments }}" trace "$@"
 
 # Make the present full run the committed reference, and put its table into the README

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    pipeline::{self, BenchAppOptions, Outcome, Project, RunOptions, ServeOptions},
+    pipeline::{self, BenchAppOptions, Outcome, Project, RunOptions, ServeOptions, StaleResults},
     results::Damage,
     steps::Usage,
 };
@@ -16,6 +16,7 @@ mod code {
     pub(super) const INTERNAL: u8 = 1;
     pub(super) const USAGE: u8 = 2;
     pub(super) const INVALID: u8 = 12;
+    pub(super) const STALE: u8 = 14;
     pub(super) const FALSE: u8 = 15;
     pub(super) const MISSING: u8 = 16;
     pub(super) const INTERRUPTED: u8 = 130;
@@ -44,12 +45,18 @@ enum Command {
         /// Measure steps with current results too.
         #[arg(long)]
         force: bool,
+        /// End with the first step that fails.
+        #[arg(long)]
+        fail_fast: bool,
     },
     /// Make the report from the results that are there.
     Report {
         /// Where the PDF goes.
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
+        /// Print results whose inputs have changed since, with a mark at each of their numbers; without this, exit code 14 names them.
+        #[arg(long)]
+        allow_stale: bool,
     },
     /// Print the summaries as tables.
     Results {
@@ -63,10 +70,16 @@ enum Command {
         /// The step.
         step: String,
     },
-    /// Say where a value of the report comes from: its CSV file, row and column.
+    /// Draw what a run spent its time on.
+    Timeline {
+        /// The log of the run, below `.run`; the newest when none is named.
+        log: Option<PathBuf>,
+    },
+    /// Say where a value of the report comes from: its cell, its meaning, the rows it is made of, and their run.
     Trace {
-        /// The key of the value, such as `cache.arms.view.p50_us`; a part of it lists all that begin so.
-        key: String,
+        /// The key of the value, such as `cache.arms.view.p50_us`, the beginning of keys, or the number as it is printed, such as
+        /// `1.05 ms`.
+        value: String,
     },
     /// Run the blog with its own servers until Ctrl-C.
     Serve {
@@ -154,8 +167,9 @@ async fn dispatch(command: Command, results: Option<PathBuf>) -> Result<u8> {
     let project = Project::find()?;
     let results = results.unwrap_or_else(|| pipeline::default_results(&project.root));
     match command {
-        Command::Run { steps, profile, force } => {
-            let outcome = pipeline::run(&project, &RunOptions { steps, profile, force, results }).await?;
+        Command::Run { steps, profile, force, fail_fast } => {
+            let options = RunOptions { steps, profile, force, fail_fast, results };
+            let outcome = pipeline::run(&project, &options).await?;
             return Ok(match outcome {
                 Outcome::Done => 0,
                 Outcome::Failed(steps) => {
@@ -165,13 +179,15 @@ async fn dispatch(command: Command, results: Option<PathBuf>) -> Result<u8> {
                 Outcome::Interrupted => code::INTERRUPTED,
             });
         }
-        Command::Report { output } => {
-            println!("{}", pipeline::report(&project, &results, output.as_deref())?.display())
+        Command::Report { output, allow_stale } => {
+            let stale_results = if allow_stale { StaleResults::Mark } else { StaleResults::Refuse };
+            println!("{}", pipeline::report(&project, &results, output.as_deref(), stale_results)?.display())
         }
         Command::Results { steps } => pipeline::print_results(&results, &steps)?,
         Command::Status => pipeline::status(&project, &results)?,
         Command::Why { step } => pipeline::why(&project, &results, &step)?,
-        Command::Trace { key } => pipeline::trace(&results, &key)?,
+        Command::Timeline { log } => pipeline::timeline(&project, log.as_deref())?,
+        Command::Trace { value } => pipeline::trace(&results, &value)?,
         Command::Serve { port, sticky, memory_sessions } => {
             pipeline::serve(&project, &ServeOptions { port, sticky, memory_sessions }).await?;
         }
@@ -196,6 +212,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     is(error.downcast_ref::<Usage>().is_some(), code::USAGE)
         .or(is(error.downcast_ref::<crate::stack::PortInUse>().is_some(), code::USAGE))
         .or(is(error.downcast_ref::<Damage>().is_some(), code::FALSE))
+        .or(is(error.downcast_ref::<pipeline::Stale>().is_some(), code::STALE))
         .or(is(error.downcast_ref::<setup::Missing>().is_some(), code::MISSING))
         .unwrap_or(code::INTERNAL)
 }

@@ -9,6 +9,8 @@ mod serve;
 mod status;
 mod summaries;
 mod test_services;
+mod timeline;
+mod trace;
 
 use std::{
     path::{Path, PathBuf},
@@ -21,16 +23,18 @@ use chrono::{SecondsFormat, Utc};
 use crate::{
     results::{Environment, Failure, Inputs, ResultsFolder, StepRecord, hash_bytes, hash_paths},
     stack::Ended,
-    steps::{Bench, Blog, Kept, Profile, Progress, STEPS, Step, Usage, inputs_of, unknown},
+    steps::{Bench, Blog, EventLog, Kept, Profile, Progress, STEPS, Step, Usage, inputs_of, unknown},
 };
 
 pub use bench_app::{BenchAppOptions, bench_app};
 pub use bless::bless;
-pub use document::{dictionary, report, trace};
+pub use document::{Stale, StaleResults, dictionary, report};
 pub use programs::{programs, stack_programs};
 pub use serve::{ServeOptions, serve};
 pub use status::{print_results, status, why};
 pub use test_services::with_services;
+pub use timeline::timeline;
+pub use trace::trace;
 
 /// The checkout that holds the specimen, the templates and the results.
 #[derive(Debug, Clone)]
@@ -75,6 +79,8 @@ pub struct RunOptions {
     pub profile: String,
     /// Whether steps with current results are measured too.
     pub force: bool,
+    /// Whether the first step that fails ends the run; otherwise the others are measured all the same.
+    pub fail_fast: bool,
     /// Where results go.
     pub results: PathBuf,
 }
@@ -113,7 +119,8 @@ pub async fn run(project: &Project, options: &RunOptions) -> Result<Outcome> {
             }
         }
     }
-    let pdf = report(project, &options.results, None)?;
+    // What was not asked for may be stale; the report says so at each of its numbers.
+    let pdf = report(project, &options.results, None, StaleResults::Mark)?;
     println!("{}", pdf.display());
     Ok(if run.failed.is_empty() { Outcome::Done } else { Outcome::Failed(run.failed) })
 }
@@ -159,7 +166,7 @@ struct Run<'a> {
 impl Run<'_> {
     async fn measure(&mut self, due: &[&'static dyn Step]) -> Result<()> {
         let planned_s = due.iter().map(|step| step.planned_s(&self.profile)).sum();
-        let mut progress = Progress::new(planned_s);
+        let mut progress = Progress::new(planned_s, EventLog::create(&timeline::new_log(self.project))?);
         let mut blog = None;
         for &step in due {
             progress.begin(step.name(), step.planned_s(&self.profile));
@@ -180,6 +187,10 @@ impl Run<'_> {
                     // A store that died must not take the next step with it.
                     if let Some(broken) = blog.take_if(|blog: &mut Blog| blog.check().is_err()) {
                         let _ = broken.stop().await;
+                    }
+                    if self.options.fail_fast {
+                        progress.line("the other steps are not measured, as `--fail-fast` asks");
+                        break;
                     }
                 }
             }

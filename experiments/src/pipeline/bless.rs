@@ -5,7 +5,7 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Project, report, status, summaries};
+use super::{Project, StaleResults, report, status, summaries};
 use crate::{
     report::values::format_cell,
     results::{ResultsFolder, summary::SummaryTable},
@@ -18,13 +18,13 @@ const END: &str = "<!-- results: end -->";
 /// Copies summaries, figures, conditions and the PDF of a complete, current, full run.
 ///
 /// # Errors
-/// When a step is missing, stale, failed or of another profile; then nothing is copied.
+/// When a step is missing, stale, failed, of another profile or measured with changes that no commit has; then nothing is copied.
 pub fn bless(project: &Project, results: &Path) -> Result<()> {
     let folder = ResultsFolder::read_only(results);
     for step in STEPS {
         let reasons = status::reasons(project, &folder, *step, None)?;
         if let Some(reason) = reasons.first() {
-            bail!("`{}` is not current ({reason}); run `just all` first", step.name());
+            bail!("`{}` is not current ({}); run `just all` first", step.name(), reason.words);
         }
         let record = folder.record(step.name())?.context("a current step has a record")?;
         ensure!(
@@ -33,8 +33,15 @@ pub fn bless(project: &Project, results: &Path) -> Result<()> {
             step.name(),
             record.profile
         );
+        let commit = record.commit.as_deref().unwrap_or("none");
+        ensure!(
+            commit.chars().all(|digit| digit.is_ascii_hexdigit()),
+            "`{}` was measured at the commit `{commit}`, with changes that no commit has; commit them and run `just all --force {}`",
+            step.name(),
+            step.name()
+        );
     }
-    report(project, results, None)?;
+    report(project, results, None, StaleResults::Refuse)?;
     let reference = project.root.join("results/reference");
     if reference.exists() {
         fs::remove_dir_all(&reference).with_context(|| format!("cannot replace `{}`", reference.display()))?;

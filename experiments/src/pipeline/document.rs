@@ -6,22 +6,53 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use super::{Project, programs, status, summaries};
 use crate::{
-    report::{self, Attachment, BuildOptions, Document, Section, Source, Status, Templates, Typst, values},
+    report::{self, Attachment, BuildOptions, Document, Section, Source, Status, Templates, Typst},
     results::{ResultsFolder, StepRecord, dictionary as dictionary_of},
     steps::{Figure, STEPS, Step},
 };
 
+/// What becomes of results whose inputs have changed since they were measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StaleResults {
+    /// There is no report.
+    Refuse,
+    /// The cover says so, and each of their numbers bears a mark.
+    Mark,
+}
+
+/// Results that were measured from other inputs than the present ones.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{}\nmeasure again with `just all`, or print them with a mark at each of their numbers with `just report --allow-stale`",
+    .0.join("\n")
+)]
+pub struct Stale(Vec<String>);
+
 /// Makes `results/report.pdf` (or `output`) from the results that are there.
 ///
 /// # Errors
-/// [`crate::results::Damage`] when a result is not what was measured; else when a template, Typst or the disk is to blame, which is named.
-pub fn report(project: &Project, results: &Path, output: Option<&Path>) -> Result<PathBuf> {
+/// [`crate::results::Damage`] when a result is not what was measured; [`Stale`] when it is of other inputs and that is not wanted; else
+/// when a template, Typst or the disk is to blame, which is named.
+pub fn report(
+    project: &Project,
+    results: &Path,
+    output: Option<&Path>,
+    stale_results: StaleResults,
+) -> Result<PathBuf> {
     let folder = ResultsFolder::read_only(results);
-    let document = document(project, &folder)?;
+    let mut document = document(project, &folder)?;
+    let stale = stale(&document);
+    match stale_results {
+        StaleResults::Refuse if !stale.is_empty() => return Err(Stale(stale).into()),
+        StaleResults::Mark if !stale.is_empty() => {
+            add_notice(&mut document, "numbers with a dagger are stale: their inputs changed")
+        }
+        _ => {}
+    }
     let options = BuildOptions {
         typst: Typst { program: programs::typst(project)? },
         folder: project.runs().join("report"),
@@ -30,19 +61,20 @@ pub fn report(project: &Project, results: &Path, output: Option<&Path>) -> Resul
     report::build(&document, &Templates::read(&project.root.join("report-src"))?, &options)
 }
 
-/// Prints where values come from: the one with this key, or all whose keys begin so.
-///
-/// # Errors
-/// When there is no such value.
-pub fn trace(results: &Path, key: &str) -> Result<()> {
-    let values = values::values(&summaries::summaries(&ResultsFolder::read_only(results))?)?;
-    let found: Vec<_> =
-        values.values().filter(|value| value.key == key || value.key.starts_with(&format!("{key}."))).collect();
-    ensure!(!found.is_empty(), "there is no value `{key}`; `experiments results` prints the summaries");
-    for value in found {
-        println!("{} = {} ({}, row `{}`, column `{}`)", value.key, value.text, value.file, value.row, value.column);
-    }
-    Ok(())
+/// A line for each step whose results are stale.
+fn stale(document: &Document) -> Vec<String> {
+    let line = |section: &Section| match &section.status {
+        Status::Stale(reasons) => Some(format!("`{}` is stale: {}", section.step, reasons.join(", "))),
+        Status::Current | Status::Failed(_) | Status::Missing => None,
+    };
+    document.sections.iter().filter_map(line).collect()
+}
+
+fn add_notice(document: &mut Document, words: &str) {
+    document.notice = Some(match document.notice.take() {
+        Some(notice) => format!("{notice}; {words}"),
+        None => words.to_owned(),
+    });
 }
 
 /// The data dictionary of every step.
@@ -91,7 +123,8 @@ fn add_step(project: &Project, results: &ResultsFolder, step: &dyn Step, documen
         }
         document.tables.extend(tables);
         let reasons = status::reasons(project, results, step, None)?;
-        section.status = if reasons.is_empty() { Status::Current } else { Status::Stale(reasons) };
+        let words: Vec<String> = reasons.into_iter().map(|reason| reason.words).collect();
+        section.status = if words.is_empty() { Status::Current } else { Status::Stale(words) };
         section.warnings.clone_from(&record.warnings);
         section.provenance = provenance(record);
         take_record(results, record, document)?;

@@ -8,37 +8,51 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use super::{Project, inputs, summaries};
 use crate::{
     report::values::format_cell,
-    results::{ResultsFolder, changes, summary::Cell},
+    results::{Change, ResultsFolder, StepRecord, changes, parameter_changes, summary::Cell},
     steps::{Profile, STEPS, Step, Usage, unknown},
 };
 
-/// Why the step must be measured again; nothing when its results are current. With a profile, also when they are of another one.
+/// Why the step must be measured again; nothing when its results are current. Without a profile, it is held against the one that it was
+/// measured with.
 pub(super) fn reasons(
     project: &Project,
     results: &ResultsFolder,
     step: &dyn Step,
     wanted: Option<(&str, &Profile)>,
-) -> Result<Vec<String>> {
+) -> Result<Vec<Change>> {
     let mut reasons = Vec::new();
     if let Some(failure) = results.failure(step.name())? {
-        reasons.push(format!("its last run failed: {}", failure.error));
+        reasons.push(Change::new(format!("its last run failed: {}", failure.error)));
     }
     let Some(record) = results.record(step.name())? else {
-        reasons.push("it was never measured".to_owned());
+        reasons.push(Change::new("it was never measured"));
         return Ok(reasons);
     };
-    if let Some((name, profile)) = wanted {
-        if record.profile != name {
-            reasons.push(format!("it was measured with the profile `{}`", record.profile));
-        } else if record.seed != profile.seed || record.parameters != step.parameters(profile)? {
-            reasons.push("its parameters in `experiments/profiles.toml` changed".to_owned());
+    match wanted {
+        Some((name, _)) if record.profile != name => {
+            reasons.push(Change::new(format!("it was measured with the profile `{}`", record.profile)));
         }
-        if let Err(damage) = results.check(&record) {
-            reasons.push(format!("{damage:#}"));
-        }
+        Some((_, profile)) => reasons.extend(of_profile(step, &record, profile)?),
+        None => match Profile::read(&project.profiles(), &record.profile) {
+            Ok(profile) => reasons.extend(of_profile(step, &record, &profile)?),
+            Err(error) => reasons.push(Change::new(format!("its profile cannot be read: {error:#}"))),
+        },
+    }
+    if let Err(damage) = results.check(&record) {
+        reasons.push(Change::new(format!("{damage:#}")));
     }
     reasons.extend(changes(&record.inputs, &inputs(project, step)?));
     Ok(reasons)
+}
+
+/// How the profile differs from what the step was measured with.
+fn of_profile(step: &dyn Step, record: &StepRecord, profile: &Profile) -> Result<Vec<Change>> {
+    let mut changes = parameter_changes(&record.parameters, &step.parameters(profile)?);
+    if record.seed != profile.seed {
+        let sides = Some((record.seed.to_string(), profile.seed.to_string()));
+        changes.push(Change { words: "the seed changed".to_owned(), sides });
+    }
+    Ok(changes)
 }
 
 /// Prints one line per step: its state and why.
@@ -48,7 +62,7 @@ pub(super) fn reasons(
 pub fn status(project: &Project, results: &Path) -> Result<()> {
     let results = ResultsFolder::read_only(results);
     let mut table = table();
-    table.set_header(["step", "state", "profile", "measured (UTC)", "why"]);
+    table.set_header(["step", "state", "profile", "measured (UTC)", "took", "why"]);
     for step in STEPS {
         let reasons = reasons(project, &results, *step, None)?;
         let record = results.record(step.name())?;
@@ -60,17 +74,20 @@ pub fn status(project: &Project, results: &Path) -> Result<()> {
         };
         let why = match reasons.as_slice() {
             [] => String::new(),
-            [only] => only.clone(),
-            [first, rest @ ..] => format!("{first}, and {} more; see `experiments why {}`", rest.len(), step.name()),
+            [only] => only.words.clone(),
+            [first, rest @ ..] => {
+                format!("{}, and {} more; see `experiments why {}`", first.words, rest.len(), step.name())
+            }
         };
+        let took = record.as_ref().map_or_else(String::new, |record| format!("{:.0} s", record.duration_s));
         let (profile, finished) = record.map_or_else(Default::default, |record| (record.profile, record.finished_utc));
-        table.add_row([step.name(), state, &profile, &finished, &why]);
+        table.add_row([step.name(), state, &profile, &finished, &took, &why]);
     }
     println!("{table}");
     Ok(())
 }
 
-/// Prints every reason why a step is not current.
+/// Prints every reason why a step is not current, with what there was and what there is now.
 ///
 /// # Errors
 /// When there is no such step, or its result cannot be understood.
@@ -82,8 +99,11 @@ pub fn why(project: &Project, results: &Path, name: &str) -> Result<()> {
     if reasons.is_empty() {
         println!("{name} is current");
     }
-    for reason in reasons {
-        println!("{name} is stale: {reason}");
+    for Change { words, sides } in reasons {
+        println!("{name} is stale: {words}");
+        if let Some((old, new)) = sides {
+            println!("    measured with {old}\n    now           {new}");
+        }
     }
     Ok(())
 }

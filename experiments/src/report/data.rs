@@ -31,11 +31,11 @@ pub(super) fn json(document: &Document, values: &BTreeMap<String, Value>) -> Str
     );
     report.insert(
         "values".to_owned(),
-        Json::Object(values.iter().map(|(key, value)| (printable(key), address(value))).collect()),
+        Json::Object(values.iter().map(|(key, value)| (printable(key), address(value, document))).collect()),
     );
     report.insert(
         "tables".to_owned(),
-        Json::Object(document.tables.iter().map(|table| (table.address(), cells(table))).collect()),
+        Json::Object(document.tables.iter().map(|table| (table.address(), cells(table, document))).collect()),
     );
     let mut lines = serde_json::to_string_pretty(&Json::Object(report)).unwrap_or_default();
     lines.push('\n');
@@ -66,11 +66,23 @@ fn describe(section: &Section) -> Json {
     })
 }
 
-fn address(value: &Value) -> Json {
-    json!({ "text": text(&value.text), "file": text(&value.file), "row": text(&value.row), "column": text(&value.column) })
+/// Whether what comes from a step was measured from other inputs than the present ones.
+fn is_stale(document: &Document, step: &str) -> bool {
+    document.sections.iter().any(|section| section.step == step && matches!(section.status, Status::Stale(_)))
 }
 
-fn cells(table: &SummaryTable) -> Json {
+fn address(value: &Value, document: &Document) -> Json {
+    let step = value.key.split('.').next().unwrap_or_default();
+    json!({
+        "text": text(&value.text),
+        "file": text(&value.file),
+        "row": text(&value.row),
+        "column": text(&value.column),
+        "stale": is_stale(document, step),
+    })
+}
+
+fn cells(table: &SummaryTable, document: &Document) -> Json {
     let columns = table.columns.iter().enumerate().map(|(index, column)| {
         let held = || table.rows.iter().filter_map(|row| row.get(index));
         let is_number = held().all(|cell| !matches!(cell, Cell::Text(_))) && held().any(|cell| cell.number().is_some());
@@ -80,5 +92,10 @@ fn cells(table: &SummaryTable) -> Json {
         let texts = table.columns.iter().zip(row).map(|(column, cell)| text(&format_cell(&column.name, cell)));
         texts.collect::<Json>()
     });
-    json!({ "file": text(&table.file()), "columns": Json::Object(columns.collect()), "rows": rows.collect::<Json>() })
+    json!({
+        "file": text(&table.file()),
+        "columns": Json::Object(columns.collect()),
+        "rows": rows.collect::<Json>(),
+        "stale": is_stale(document, &table.step),
+    })
 }

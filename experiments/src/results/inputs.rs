@@ -2,12 +2,13 @@
 //! files are for.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// Input files (path relative to the project, `/` between parts) with the SHA-256 of their bytes.
@@ -52,19 +53,68 @@ fn hash_below(project: &Path, path: &Path, inputs: &mut Inputs) -> Result<()> {
     Ok(())
 }
 
-/// What is different between the inputs a result was made from and those of now, in words, one per file.
+/// A reason why a result is not what would be measured now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// In words, such as `app/queries/list_posts.sql` changed.
+    pub words: String,
+    /// What there was when it was measured, and what there is now, where both can be shown: the hashes of a file, the values of a
+    /// parameter.
+    pub sides: Option<(String, String)>,
+}
+
+impl Change {
+    /// A reason that has no two sides.
+    pub fn new(words: impl Into<String>) -> Self {
+        Self { words: words.into(), sides: None }
+    }
+}
+
+/// What is different between the inputs a result was made from and those of now, one per file.
 #[must_use]
-pub fn changes(recorded: &Inputs, current: &Inputs) -> Vec<String> {
-    let mut words = Vec::new();
+pub fn changes(recorded: &Inputs, current: &Inputs) -> Vec<Change> {
+    let mut changes = Vec::new();
     for (path, hash) in recorded {
         match current.get(path) {
-            None => words.push(format!("`{path}` is gone")),
-            Some(now) if now != hash => words.push(format!("`{path}` changed")),
+            None => changes.push(Change::new(format!("`{path}` is gone"))),
+            Some(now) if now != hash => {
+                let sides = Some((short(hash), short(now)));
+                changes.push(Change { words: format!("`{path}` changed"), sides });
+            }
             Some(_) => {}
         }
     }
-    words.extend(current.keys().filter(|path| !recorded.contains_key(*path)).map(|path| format!("`{path}` is new")));
-    words
+    let new = current.keys().filter(|path| !recorded.contains_key(*path));
+    changes.extend(new.map(|path| Change::new(format!("`{path}` is new"))));
+    changes
+}
+
+/// As much of a hash as nobody mistakes for another.
+fn short(hash: &str) -> String {
+    format!("SHA-256 {}…", hash.get(..12).unwrap_or(hash))
+}
+
+/// What is different between the parameters a result was measured with and those of now, one per parameter, by its path.
+#[must_use]
+pub fn parameter_changes(recorded: &Value, current: &Value) -> Vec<Change> {
+    let mut changes = Vec::new();
+    compare(String::new(), recorded, current, &mut changes);
+    changes
+}
+
+fn compare(path: String, recorded: &Value, current: &Value, changes: &mut Vec<Change>) {
+    if let (Value::Object(old), Value::Object(new)) = (recorded, current) {
+        let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        for name in names {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let [old, new] = [old, new].map(|side| side.get(name).unwrap_or(&Value::Null));
+            compare(path, old, new, changes);
+        }
+    } else if recorded != current {
+        let text = |value: &Value| if value.is_null() { "nothing".to_owned() } else { value.to_string() };
+        let sides = Some((text(recorded), text(current)));
+        changes.push(Change { words: format!("the parameter `{path}` changed"), sides });
+    }
 }
 
 #[cfg(test)]
@@ -84,10 +134,23 @@ mod tests {
         write("c.sql", "SELECT 4");
         fs::remove_file(project.path().join("queries/b.sql")).unwrap();
         let after = hash_paths(project.path(), &["queries"]).unwrap();
-        assert_eq!(
-            changes(&before, &after),
-            ["`queries/a.sql` changed", "`queries/b.sql` is gone", "`queries/c.sql` is new"]
-        );
+        let found = changes(&before, &after);
+        let words: Vec<&str> = found.iter().map(|change| change.words.as_str()).collect();
+        assert_eq!(words, ["`queries/a.sql` changed", "`queries/b.sql` is gone", "`queries/c.sql` is new"]);
+        let (old, new) = found[0].sides.clone().unwrap();
+        assert!(old.starts_with("SHA-256 ") && new.starts_with("SHA-256 ") && old != new, "{old}, {new}");
+    }
+
+    #[test]
+    fn a_parameter_is_named_with_both_its_values() {
+        let old = serde_json::json!({ "cache": { "blocks": 8, "users": 32 }, "attempts": 3 });
+        let new = serde_json::json!({ "cache": { "blocks": 10, "users": 32, "rounds": 4 }, "attempts": 3 });
+        assert_eq!(parameter_changes(&old, &old), []);
+        let change = |name: &str, old: &str, new: &str| Change {
+            words: format!("the parameter `cache.{name}` changed"),
+            sides: Some((old.to_owned(), new.to_owned())),
+        };
+        assert_eq!(parameter_changes(&old, &new), [change("blocks", "8", "10"), change("rounds", "nothing", "4")]);
     }
 
     #[test]

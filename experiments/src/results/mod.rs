@@ -12,7 +12,7 @@ pub mod summary;
 pub use csv::{read_rows, write_rows};
 pub use dictionary::dictionary;
 pub use folder::{Damage, ResultsFolder, StepWriter};
-pub use inputs::{Inputs, changes, hash_bytes, hash_paths};
+pub use inputs::{Change, Inputs, changes, hash_bytes, hash_paths, parameter_changes};
 pub use record::{Environment, Failure, StepRecord, TableRecord, TextRecord};
 pub(crate) use row::row;
 pub use row::{Column, Row, Table, unit_of};

@@ -3,6 +3,7 @@
 
 mod bench;
 mod blog;
+mod events;
 pub mod profile;
 mod progress;
 mod trial;
@@ -25,6 +26,7 @@ use crate::{
 
 pub use bench::{Bench, Kept, blocks};
 pub use blog::{Blog, Placement, Programs, Setup};
+pub use events::{Event, EventKind, EventLog, Span, read_events, spans};
 pub use profile::{DataParameters, Profile, Usage, unknown};
 pub use progress::Progress;
 

@@ -7,6 +7,8 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::{EventKind, EventLog};
+
 /// The progress of a run over all its steps.
 pub struct Progress {
     started: Instant,
@@ -15,12 +17,13 @@ pub struct Progress {
     step: String,
     step_planned_s: f64,
     bar: Option<ProgressBar>,
+    log: EventLog,
 }
 
 impl Progress {
-    /// Progress of a run that is planned to take `planned_s`.
+    /// Progress of a run that is planned to take `planned_s`; what it does is also written into `log`.
     #[must_use]
-    pub fn new(planned_s: f64) -> Self {
+    pub fn new(planned_s: f64, log: EventLog) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(1000);
             let style = ProgressStyle::with_template("{bar:30.cyan/dim} {msg}")
@@ -28,18 +31,24 @@ impl Progress {
             bar.set_style(style);
             bar
         });
-        Self { started: Instant::now(), planned_s, done_s: 0.0, step: String::new(), step_planned_s: 0.0, bar }
+        Self { started: Instant::now(), planned_s, done_s: 0.0, step: String::new(), step_planned_s: 0.0, bar, log }
     }
 
     /// A step begins that is planned to take `planned_s`.
     pub fn begin(&mut self, step: &str, planned_s: f64) {
         step.clone_into(&mut self.step);
         self.step_planned_s = planned_s;
-        self.say(0.0, "preparing");
+        self.log.note(step, EventKind::Begin, "preparing");
+        self.show(0.0, "preparing");
     }
 
     /// The step has come to `share` of itself and does `what` now.
-    pub fn say(&self, share: f64, what: &str) {
+    pub fn say(&mut self, share: f64, what: &str) {
+        self.log.note(&self.step, EventKind::Piece, what);
+        self.show(share, what);
+    }
+
+    fn show(&self, share: f64, what: &str) {
         let done_s = self.done_s + share.clamp(0.0, 1.0) * self.step_planned_s;
         let left = words(self.left(done_s));
         let text = format!("{}: {what} · about {left} left", self.step);
@@ -57,6 +66,7 @@ impl Progress {
     pub fn end(&mut self, outcome: &str) {
         self.done_s += self.step_planned_s;
         self.step_planned_s = 0.0;
+        self.log.note(&self.step, EventKind::End, outcome);
         self.line(&format!("{}: {outcome}", self.step));
     }
 

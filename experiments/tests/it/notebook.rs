@@ -67,7 +67,9 @@ fn the_quick_profile_ends_in_a_complete_pdf() {
     the_same_results_give_the_same_bytes(&results);
     current_results_are_kept(&results);
     values_can_be_traced(&results);
+    the_time_of_a_run_is_drawn(&results);
     a_cut_csv_is_refused(&results);
+    stale_results_are_refused_or_marked(&results);
     a_failed_step_is_shown_as_failed(&results);
 }
 
@@ -120,6 +122,26 @@ fn the_same_results_give_the_same_bytes(results: &Path) {
     let output = experiments(&["report"], results);
     assert!(output.status.success(), "{}", said(&output));
     assert!(first == fs::read(results.join("report.pdf")).unwrap(), "the same results gave another PDF");
+    // Elsewhere, with another clock and language, on another number of threads, from the rows and not from kept summaries.
+    let elsewhere = tempfile::tempdir().unwrap();
+    for (zone, language, threads) in [("Asia/Tokyo", "tr_TR.UTF-8", "1"), ("America/St_Johns", "C", "7")] {
+        for step in STEPS {
+            fs::remove_file(results.join(format!(".{}.summary.json", step.name()))).unwrap();
+        }
+        let copy = elsewhere.path().join("copy of a report.pdf");
+        let output = Command::new(env!("CARGO_BIN_EXE_experiments"))
+            .args(["report", "--results"])
+            .arg(results)
+            .arg("--output")
+            .arg(&copy)
+            .envs([("TZ", zone), ("LC_ALL", language), ("LANG", language), ("POLARS_MAX_THREADS", threads)])
+            .env("RAYON_NUM_THREADS", threads)
+            .current_dir(project().join("experiments"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        assert!(first == fs::read(&copy).unwrap(), "another PDF in {zone} with {threads} threads");
+    }
 }
 
 fn current_results_are_kept(results: &Path) {
@@ -131,6 +153,15 @@ fn current_results_are_kept(results: &Path) {
 fn values_can_be_traced(results: &Path) {
     let output = experiments(&["trace", "cache.arms.all.p50_us"], results);
     assert!(said(&output).contains("cache_arms.csv, row `all`, column `p50_us`"), "{}", said(&output));
+    assert!(said(&output).contains("median") && said(&output).contains("cache/latencies.csv"), "{}", said(&output));
+}
+
+fn the_time_of_a_run_is_drawn(results: &Path) {
+    let drawn = experiments(&["timeline"], results);
+    assert!(drawn.status.success(), "{}", said(&drawn));
+    assert!(said(&drawn).contains("events-") && said(&drawn).contains('█'), "{}", said(&drawn));
+    let unknown = experiments(&["timeline", "nowhere.jsonl"], results);
+    assert!(said(&unknown).contains("cannot read `nowhere.jsonl`"), "{}", said(&unknown));
 }
 
 fn a_cut_csv_is_refused(results: &Path) {
@@ -142,6 +173,28 @@ fn a_cut_csv_is_refused(results: &Path) {
         assert_eq!(output.status.code(), Some(15), "{}", said(&output));
         assert!(said(&output).contains("schema/prices.csv` is not what was measured"), "{}", said(&output));
     }
+    fs::write(&path, whole).unwrap();
+}
+
+fn stale_results_are_refused_or_marked(results: &Path) {
+    let path = results.join("surge/step.json");
+    let whole = fs::read_to_string(&path).unwrap();
+    let mut record: serde_json::Value = serde_json::from_str(&whole).unwrap();
+    record["inputs"]["experiments/src/steps/surge.rs"] = "0".repeat(64).into();
+    record["parameters"]["surge"]["users"] = 1.into();
+    fs::write(&path, record.to_string()).unwrap();
+
+    let refused = experiments(&["report"], results);
+    assert_eq!(refused.status.code(), Some(14), "{}", said(&refused));
+    let words = "`surge` is stale: the parameter `surge.users` changed, `experiments/src/steps/surge.rs` changed";
+    assert!(said(&refused).contains(words), "{}", said(&refused));
+    let why = said(&experiments(&["why", "surge"], results));
+    assert!(why.contains("measured with 1\n") && why.contains("measured with SHA-256 000000000000…"), "{why}");
+
+    let marked = experiments(&["report", "--allow-stale"], results);
+    assert!(marked.status.success(), "{}", said(&marked));
+    let read = pdf::read(&results.join("report.pdf"));
+    assert!(read.contains("numbers with a dagger are stale") && read.contains("†"));
     fs::write(&path, whole).unwrap();
 }
 

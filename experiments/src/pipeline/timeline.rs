@@ -1,0 +1,112 @@
+//! What a run spent its time on, drawn from its log. It changes nothing.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::Project;
+use crate::steps::{Span, read_events, spans};
+
+/// Characters of the whole run.
+const WIDTH: usize = 48;
+
+/// The longest pieces of a step that are shown.
+const LONGEST: usize = 3;
+
+/// Logs of runs are called so, with the time of their start.
+const PREFIX: &str = "events-";
+
+/// Where the log of a run that starts now goes.
+pub(super) fn new_log(project: &Project) -> PathBuf {
+    let now = chrono::Utc::now().format("%Y%m%dT%H%M%SZ");
+    project.runs().join(format!("{PREFIX}{now}-{}.jsonl", std::process::id()))
+}
+
+/// Prints the timeline of a log; of the newest one if none is named.
+///
+/// # Errors
+/// When there is no log, or it cannot be understood.
+pub fn timeline(project: &Project, log: Option<&Path>) -> Result<()> {
+    let path = log.map_or_else(|| newest(project), |path| Ok(path.to_owned()))?;
+    let spans = spans(&read_events(&path)?);
+    println!("{}\n{}", path.display(), draw(&spans));
+    Ok(())
+}
+
+fn newest(project: &Project) -> Result<PathBuf> {
+    let logs = std::fs::read_dir(project.runs()).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let is_log = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
+    // The time is part of the name, in an order that text has too.
+    logs.filter(is_log).max().context("there is no log of a run yet; `just all` or `just quick` writes one")
+}
+
+/// A bar for each step over the whole run, and below it what took longest in it.
+fn draw(spans: &[Span]) -> Table {
+    let end_s = spans.iter().map(|span| span.start_s + span.duration_s).fold(0.0, f64::max);
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_BORDERS_ONLY);
+    table.set_header(["what", "took", "share", "when"]);
+    let mut steps: Vec<&str> = Vec::new();
+    for span in spans {
+        if !steps.contains(&span.step.as_str()) {
+            steps.push(&span.step);
+        }
+    }
+    for step in steps {
+        let own: Vec<&Span> = spans.iter().filter(|span| span.step == step).collect();
+        let took_s: f64 = own.iter().map(|span| span.duration_s).sum();
+        row(&mut table, step, took_s, end_s, &own);
+        let mut longest = own.clone();
+        longest.sort_by(|one, other| other.duration_s.total_cmp(&one.duration_s));
+        for span in longest.into_iter().take(LONGEST) {
+            row(&mut table, &format!("  {}", span.what), span.duration_s, end_s, &[span]);
+        }
+    }
+    table
+}
+
+fn row(table: &mut Table, what: &str, took_s: f64, end_s: f64, spans: &[&Span]) {
+    let right = |text: String| comfy_table::Cell::new(text).set_alignment(CellAlignment::Right);
+    let share = if end_s > 0.0 { 100.0 * took_s / end_s } else { 0.0 };
+    table.add_row([
+        comfy_table::Cell::new(what),
+        right(format!("{took_s:.1} s")),
+        right(format!("{share:.0} %")),
+        comfy_table::Cell::new(bar(spans, end_s)),
+    ]);
+}
+
+/// The characters in which something of these spans happened.
+fn bar(spans: &[&Span], end_s: f64) -> String {
+    let at = |second: f64| (second / end_s * WIDTH as f64).clamp(0.0, WIDTH as f64);
+    let is_busy = |place: usize| {
+        let (left, right) = (place as f64, place as f64 + 1.0);
+        spans.iter().any(|span| at(span.start_s) < right && at(span.start_s + span.duration_s) > left)
+    };
+    (0..WIDTH).map(|place| if is_busy(place) { '█' } else { '·' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_timeline_shows_steps_with_their_longest_pieces() {
+        let span = |step: &str, what: &str, start_s, duration_s| Span {
+            step: step.to_owned(),
+            what: what.to_owned(),
+            start_s,
+            duration_s,
+        };
+        let spans = [
+            span("schema", "preparing", 0.0, 4.0),
+            span("schema", "prices of `posts`", 4.0, 8.0),
+            span("cache", "preparing", 12.0, 1.0),
+            span("cache", "block 1 of 3", 13.0, 10.0),
+            span("cache", "block 2 of 3", 23.0, 12.0),
+            span("cache", "block 3 of 3", 35.0, 13.0),
+        ];
+        insta::assert_snapshot!(draw(&spans).to_string());
+    }
+}
