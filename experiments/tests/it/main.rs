@@ -1,5 +1,6 @@
 //! One binary for all integration tests of the bench: it links once. They need the real programs, and fail without them.
 
+mod blog;
 mod browser;
 mod cgroup;
 mod document;
