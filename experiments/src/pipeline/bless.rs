@@ -8,7 +8,11 @@ use anyhow::{Context, Result, bail, ensure};
 use super::{Project, StaleResults, report, status, summaries};
 use crate::{
     report::values::format_cell,
-    results::{ResultsFolder, summary::SummaryTable},
+    results::{
+        ResultsFolder,
+        summary::{Cell, SummaryTable},
+    },
+    stats::SMALLEST_BLOCKS,
     steps::STEPS,
 };
 
@@ -18,7 +22,8 @@ const END: &str = "<!-- results: end -->";
 /// Copies summaries, figures, conditions and the PDF of a complete, current, full run.
 ///
 /// # Errors
-/// When a step is missing, stale, failed, of another profile or measured with changes that no commit has; then nothing is copied.
+/// When a step is missing, stale, failed, of another profile, measured with changes that no commit has, or has comparisons that must stay
+/// without a verdict because too few of their blocks were valid; then nothing is copied.
 pub fn bless(project: &Project, results: &Path) -> Result<()> {
     let folder = ResultsFolder::read_only(results);
     for step in STEPS {
@@ -41,6 +46,7 @@ pub fn bless(project: &Project, results: &Path) -> Result<()> {
             step.name()
         );
     }
+    enough_blocks(&summaries::summaries(&folder)?)?;
     report(project, results, None, StaleResults::Refuse)?;
     let reference = project.root.join("results/reference");
     if reference.exists() {
@@ -54,6 +60,23 @@ pub fn bless(project: &Project, results: &Path) -> Result<()> {
     }
     copy(&results.join("report.pdf"), &reference.join("report.pdf"))?;
     splice(&project.root.join("README.md"), &readme_table(&summaries::summaries(&folder)?)?)
+}
+
+/// A machine that was too busy with other things gives a report that is right and says nothing; it is no reference.
+fn enough_blocks(summaries: &[SummaryTable]) -> Result<()> {
+    for table in summaries.iter().filter(|table| table.name == "comparison") {
+        for key in table.keys() {
+            let blocks = table.cell(&key, "blocks").and_then(Cell::number).unwrap_or(0.0);
+            ensure!(
+                blocks >= SMALLEST_BLOCKS as f64,
+                "`{}.{key}` has {blocks} valid blocks, and a verdict needs {SMALLEST_BLOCKS}; measure again on a quieter machine with \
+                 `just all --force {}`",
+                table.address(),
+                table.step
+            );
+        }
+    }
+    Ok(())
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Result<()> {
@@ -107,6 +130,20 @@ fn splice(path: &Path, text: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_comparison_without_a_verdict_is_no_reference() {
+        let column = |name: &str| crate::aggregate::column(name, "");
+        let table = |blocks: usize| SummaryTable {
+            step: "cache".to_owned(),
+            name: "comparison".to_owned(),
+            columns: vec![column("comparison"), column("blocks")],
+            rows: vec![vec![Cell::from("all_cpu"), Cell::from(blocks)]],
+        };
+        enough_blocks(&[table(6)]).unwrap();
+        let message = enough_blocks(&[table(5)]).unwrap_err().to_string();
+        assert!(message.starts_with("`cache.comparison.all_cpu` has 5 valid blocks"), "{message}");
+    }
 
     #[test]
     fn only_what_is_between_the_marks_changes() {
