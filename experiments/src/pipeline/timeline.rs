@@ -107,6 +107,19 @@ mod tests {
             span("cache", "block 2 of 3", 23.0, 12.0),
             span("cache", "block 3 of 3", 35.0, 13.0),
         ];
-        insta::assert_snapshot!(draw(&spans).to_string());
+        let drawn = draw(&spans).to_string();
+        let line = |what: &str| drawn.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("{drawn}"));
+        // The run takes as many seconds as a bar has characters.
+        let bar = |from: usize, to: usize| "·".repeat(from) + &"█".repeat(to - from) + &"·".repeat(WIDTH - to);
+        for (what, took, share, bar) in [
+            (" schema ", "12.0 s", "25 %", bar(0, 12)),
+            (" prices of `posts` ", "8.0 s", "17 %", bar(4, 12)),
+            (" cache ", "36.0 s", "75 %", bar(12, 48)),
+            (" block 3 of 3 ", "13.0 s", "27 %", bar(35, 48)),
+        ] {
+            let line = line(what);
+            assert!(line.contains(took) && line.contains(share) && line.contains(&bar), "{what}: {line}");
+        }
+        assert_eq!(drawn.matches("preparing").count(), 1, "only the longest pieces are shown:\n{drawn}");
     }
 }
