@@ -158,6 +158,15 @@ fn servers(frames: &Frames, arms: &[&str]) -> Result<SummaryTable> {
     ];
     let mut table = to_keyed_summary("surge", "servers", frame, &["arm", "server"], &columns)?;
     table.rows.retain(|row| is_of(arms, row));
+    // An arm of which no trial may be used has its rows all the same, with nothing in them.
+    for arm in arms.iter().filter(|arm| !table.rows.iter().any(|row| is_of(&[**arm], row))).collect::<Vec<_>>() {
+        for server in if *arm == "single" { &["app-1"][..] } else { &["app-1", "app-2"] } {
+            let key = format!("{arm}_{}", server.replace('-', "_"));
+            let named = [Cell::Text(key), Cell::from(*arm), Cell::from(*server)];
+            let empty = std::iter::repeat_n(Cell::Empty, columns.len() - named.len());
+            table.rows.push(named.into_iter().chain(empty).collect());
+        }
+    }
     table.rows.sort_by_key(|row| arms.iter().position(|arm| row[1].text() == Some(*arm)));
     Ok(table)
 }
