@@ -81,6 +81,8 @@ enum Command {
         /// `1.05 ms`.
         value: String,
     },
+    /// Hold the claims of `report-src/claims.toml` against the results; exit code 15 says that one was overturned.
+    CheckClaims,
     /// Run the blog with its own servers until Ctrl-C.
     Serve {
         /// The port of NGINX; 0 for any free one.
@@ -188,6 +190,9 @@ async fn dispatch(command: Command, results: Option<PathBuf>) -> Result<u8> {
         Command::Why { step } => pipeline::why(&project, &results, &step)?,
         Command::Timeline { log } => pipeline::timeline(&project, log.as_deref())?,
         Command::Trace { value } => pipeline::trace(&results, &value)?,
+        Command::CheckClaims => {
+            return Ok(if pipeline::check_claims(&project, &results)? { 0 } else { code::FALSE });
+        }
         Command::Serve { port, sticky, memory_sessions } => {
             pipeline::serve(&project, &ServeOptions { port, sticky, memory_sessions }).await?;
         }

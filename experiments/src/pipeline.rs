@@ -2,6 +2,7 @@
 
 mod bench_app;
 mod bless;
+mod claims;
 mod document;
 mod environment;
 mod programs;
@@ -28,6 +29,7 @@ use crate::{
 
 pub use bench_app::{BenchAppOptions, bench_app};
 pub use bless::bless;
+pub use claims::check_claims;
 pub use document::{Stale, StaleResults, dictionary, report};
 pub use programs::{programs, stack_programs};
 pub use serve::{ServeOptions, serve};

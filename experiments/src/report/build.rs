@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
+use super::claims::Evidence;
 use super::document::Document;
 use super::functions::Catalogue;
 use super::render::{Rendered, render};
 use super::templates::Templates;
 use super::typst::Typst;
-use super::{data, diagnostics, values};
+use super::{claims, data, diagnostics, values};
 
 /// Where things are and where they go.
 #[derive(Clone, Debug)]
@@ -26,13 +27,15 @@ pub struct BuildOptions {
 /// Makes the PDF and returns its path.
 ///
 /// # Errors
-/// When a template names what does not exist, when Typst complains (a warning is a complaint), or when a file cannot be written. The
+/// When a template or a claim names what does not exist, when Typst complains (a warning is a complaint), or when a file cannot be written. The
 /// message begins with the template line to edit, where there is one.
 pub fn build(document: &Document, templates: &Templates, options: &BuildOptions) -> Result<PathBuf> {
     let values = values::values(&document.tables)?;
     let json = data::json(document, &values);
+    let claims = claims::read(templates)?;
+    let judged = claims::judge(&claims, &Evidence::of(document, &values))?;
     let catalogue = Arc::new(Catalogue::new(document, values));
-    let rendered = render(document, templates, &catalogue)?;
+    let rendered = render(document, templates, &judged, &catalogue)?;
     let folder = std::path::absolute(&options.folder)?;
     let output = std::path::absolute(&options.output)?;
     write_all(&folder, document, templates, &json, &rendered)?;

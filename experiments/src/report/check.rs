@@ -3,6 +3,9 @@
 //! Digits may stand in code (minijinja's and Typst's), in comments, in quoted code, in labels and links, in names that begin with a
 //! letter (`p50`), and in phrases that the caller allows by name. Everywhere else in a template they are an offence.
 
+use anyhow::Result;
+
+use super::claims;
 use super::templates::Templates;
 
 /// A digit that a reader would take for a result.
@@ -26,11 +29,18 @@ impl std::fmt::Display for Offence {
     }
 }
 
-/// Finds the digits in the prose of all templates that no allowed phrase covers.
-#[must_use]
-pub fn check_templates(templates: &Templates, allowed: &[&str]) -> Vec<Offence> {
-    let named = templates.named();
-    named.flat_map(|(name, text)| check(&name, text, allowed)).collect()
+/// Finds the digits in the prose of all templates, and in the sentences of the claims, that no allowed phrase covers. The limits of a
+/// claim were set before the run; they are no results.
+///
+/// # Errors
+/// When the claims cannot be read.
+pub fn check_templates(templates: &Templates, allowed: &[&str]) -> Result<Vec<Offence>> {
+    let mut offences: Vec<Offence> = templates.named().flat_map(|(name, text)| check(&name, text, allowed)).collect();
+    for claim in &claims::read(templates)? {
+        let found = claim.texts().flat_map(|text| check(claims::FILE, text, allowed));
+        offences.extend(found.map(|offence| Offence { line: claim.line, ..offence }));
+    }
+    Ok(offences)
 }
 
 fn check(name: &str, text: &str, allowed: &[&str]) -> Vec<Offence> {

@@ -44,13 +44,17 @@ impl Catalogue {
 }
 
 /// The message for a name that does not exist, with the nearest one that does.
-fn unknown<'n>(kind: &str, name: &str, existing: impl Iterator<Item = &'n String>) -> Error {
+pub(super) fn no_such<'n>(kind: &str, name: &str, existing: impl Iterator<Item = &'n String>) -> String {
     let nearest = existing.map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate)).min();
     let remedy = match nearest {
         Some((_, candidate)) => format!("the nearest is `{candidate}`"),
         None => format!("there is no {kind} at all"),
     };
-    refuse(format!("unknown {kind} `{name}`; {remedy}"))
+    format!("unknown {kind} `{name}`; {remedy}")
+}
+
+fn unknown<'n>(kind: &str, name: &str, existing: impl Iterator<Item = &'n String>) -> Error {
+    refuse(no_such(kind, name, existing))
 }
 
 fn refuse(message: String) -> Error {

@@ -5,6 +5,7 @@
 //! a [`Value`], that is one cell of a summary, formatted here once and printed by its key.
 //!
 //! - [`document`](Document): what a report is made of;
+//! - [`claims`]: what was believed before the run, held against the values;
 //! - [`values`]: cells under their keys, formatted by the unit at the end of the column's name;
 //! - [`escape`]: the one way for a text into Typst;
 //! - `functions`: what a template can call;
@@ -14,6 +15,7 @@
 
 mod build;
 mod check;
+pub mod claims;
 mod data;
 mod diagnostics;
 mod document;

@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow};
 use minijinja::value::Value as Item;
 use minijinja::{ErrorKind, OutputSpan, OutputSpanKind, context};
 
+use super::claims::Judged;
 use super::document::Document;
 use super::functions::{Catalogue, environment};
 use super::templates::{MAIN, Templates, section_name};
@@ -42,7 +43,12 @@ impl Rendered {
 }
 
 /// Renders `main.typ` and the section of each step that has results.
-pub(super) fn render(document: &Document, templates: &Templates, catalogue: &Arc<Catalogue>) -> Result<Vec<Rendered>> {
+pub(super) fn render(
+    document: &Document,
+    templates: &Templates,
+    claims: &[Judged<'_>],
+    catalogue: &Arc<Catalogue>,
+) -> Result<Vec<Rendered>> {
     let mut environment = environment(catalogue).map_err(|error| explain(templates, &error))?;
     let source: BTreeMap<String, String> = templates.named().map(|(name, text)| (name, text.to_owned())).collect();
     for (name, text) in &source {
@@ -54,6 +60,11 @@ pub(super) fn render(document: &Document, templates: &Templates, catalogue: &Arc
     }).collect();
     let attachments: Vec<Item> = document.attachments.iter().map(|file| {
         context! { name => file.name.as_str(),  description => file.description.as_str(), media_type => file.media_type.as_str() }
+    }).collect();
+
+    let claims: Vec<Item> = claims.iter().map(|judged| {
+        let sentence = Item::from_safe_string(judged.markup(&catalogue.values));
+        context! { verdict => judged.verdict.word(), step => judged.claim.step.as_str(), hypothesis => judged.claim.hypothesis.as_str(), sentence }
     }).collect();
 
     let mut rendered = Vec::new();
@@ -73,7 +84,7 @@ pub(super) fn render(document: &Document, templates: &Templates, catalogue: &Arc
         });
         Ok(())
     };
-    one(MAIN, context! { title => document.title.as_str(), sections => sections.clone(), attachments })?;
+    one(MAIN, context! { title => document.title.as_str(), claims, sections => sections.clone(), attachments })?;
     for (section, item) in document.sections.iter().zip(sections) {
         if section.status.has_body() {
             one(&section_name(&section.step), context! { title => document.title.as_str(), section => item })?;

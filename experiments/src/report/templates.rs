@@ -5,6 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::claims;
+
 /// The templates and the style, with the folder's name for messages.
 #[derive(Clone, Debug)]
 pub struct Templates {
@@ -14,6 +16,8 @@ pub struct Templates {
     pub main: String,
     /// `style.typ`, which is plain Typst.
     pub style: String,
+    /// `claims.toml`, which is no template: its sentences quote values as templates do.
+    pub claims: String,
     /// `sections/<step>.typ.j2` by step.
     pub sections: BTreeMap<String, String>,
 }
@@ -21,7 +25,7 @@ pub struct Templates {
 const ENDING: &str = ".typ.j2";
 
 impl Templates {
-    /// Reads `main.typ.j2`, `style.typ` and `sections/*.typ.j2` below `folder`.
+    /// Reads `main.typ.j2`, `style.typ`, `claims.toml` and `sections/*.typ.j2` below `folder`.
     ///
     /// # Errors
     /// When a file is missing or is not UTF-8.
@@ -46,6 +50,7 @@ impl Templates {
             folder: folder.display().to_string(),
             main: text(&folder.join("main.typ.j2"))?,
             style: text(&folder.join("style.typ"))?,
+            claims: text(&folder.join(claims::FILE))?,
             sections: found,
         })
     }

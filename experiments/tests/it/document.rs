@@ -15,7 +15,7 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The real main template and style with the sections of this fixture.
+/// The real main template and style with the sections and claims of this fixture.
 pub(crate) fn templates() -> Templates {
     let read =
         |path: &str| std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
@@ -24,6 +24,7 @@ pub(crate) fn templates() -> Templates {
         folder: "report-src".to_owned(),
         main: read("report-src/main.typ.j2"),
         style: read("report-src/style.typ"),
+        claims: read("experiments/tests/it/report/claims.toml"),
         sections: ["schema", "cache"].map(section).into(),
     }
 }

@@ -68,6 +68,7 @@ fn the_quick_profile_ends_in_a_complete_pdf() {
     current_results_are_kept(&results);
     values_can_be_traced(&results);
     the_time_of_a_run_is_drawn(&results);
+    claims_are_held_against_the_results(&results);
     a_cut_csv_is_refused(&results);
     stale_results_are_refused_or_marked(&results);
     a_failed_step_is_shown_as_failed(&results);
@@ -109,6 +110,8 @@ fn every_figure_and_section_is_printed(results: &Path) {
             assert_eq!(read.attachments.contains(&name), expected, "`{name}`");
         }
     }
+    // A law that could not be fitted, because too few trials were valid, has no table of its coefficients.
+    tables -= usize::from(read.contains("too few numbers of users for a fit"));
     for (kind, count) in [("Figure", figures), ("Table", tables)] {
         assert!(read.contains(&format!("{kind} {count}")), "{kind} {count} is not in the PDF");
         assert!(!read.contains(&format!("{kind} {}", count + 1)), "there is more than {kind} {count} in the PDF");
@@ -162,6 +165,58 @@ fn the_time_of_a_run_is_drawn(results: &Path) {
     assert!(said(&drawn).contains("events-") && said(&drawn).contains('█'), "{}", said(&drawn));
     let unknown = experiments(&["timeline", "nowhere.jsonl"], results);
     assert!(said(&unknown).contains("cannot read `nowhere.jsonl`"), "{}", said(&unknown));
+}
+
+/// `experiments check-claims` in a checkout of its own, whose claims are these.
+fn check_claims(claims: &str, results: &Path) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let templates = folder.path().join("report-src");
+    fs::create_dir_all(templates.join("sections")).unwrap();
+    for file in ["main.typ.j2", "style.typ"] {
+        fs::copy(project().join("report-src").join(file), templates.join(file)).unwrap();
+    }
+    fs::write(templates.join("claims.toml"), claims).unwrap();
+    Command::new(env!("CARGO_BIN_EXE_experiments"))
+        .args(["check-claims", "--results"])
+        .arg(results)
+        .current_dir(folder.path())
+        .output()
+        .unwrap()
+}
+
+fn claims() -> String {
+    fs::read_to_string(project().join("report-src/claims.toml")).unwrap()
+}
+
+fn claims_are_held_against_the_results(results: &Path) {
+    // Every key of the real claims exists, or this would be 2; what a quick run makes of them is open.
+    let output = experiments(&["check-claims"], results);
+    let overturned = said(&output).contains("error: overturned: ");
+    assert_eq!(output.status.code(), Some(if overturned { 15 } else { 0 }), "{}", said(&output));
+    let claim = |conditions: &str| {
+        format!(
+            "[[claim]]\nname = \"faster\"\nstep = \"cache\"\nhypothesis = \"It was so.\"\nall = [{conditions}]\n\
+             held = \"It is so.\"\noverturned = \"It took {{{{ value('cache.arms.all.p50_us') }}}}.\"\nunknown = \"Who knows?\"\n"
+        )
+    };
+    for (conditions, code, words) in [
+        (
+            "{ key = \"cache.arms.all.p50_us\", above = 0 }",
+            0,
+            "held        faster: It is so.\n1 held, 0 overturned, 0 unknown\n",
+        ),
+        ("{ key = \"cache.arms.all.p50_us\", below = 0 }", 15, "s. Was believed: It was so.\n"),
+        ("{ key = \"cache.comparison.all_cpu.verdict\", is = \"better\" }", 0, "unknown     faster: Who knows?\n"),
+        (
+            "{ key = \"cache.arms.all.p51_us\", below = 0 }",
+            2,
+            "the claim `faster`: unknown value `cache.arms.all.p51_us`; the nearest is `cache.arms.all.p50_us`",
+        ),
+    ] {
+        let output = check_claims(&claim(conditions), results);
+        assert_eq!(output.status.code(), Some(code), "{}", said(&output));
+        assert!(said(&output).contains(words), "{}", said(&output));
+    }
 }
 
 fn a_cut_csv_is_refused(results: &Path) {
@@ -225,6 +280,9 @@ fn bad_input_is_named_with_its_remedy() {
         assert_eq!(output.status.code(), Some(2), "{}", said(&output));
         assert!(said(&output).contains(words), "{}", said(&output));
     }
+    let output = check_claims(&claims(), &results);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("; run `just all`, then `just check-claims`"), "{}", said(&output));
     // Root may write anywhere, so a file in the place of the folder stands for one that cannot be written.
     fs::write(&results, "in the way").unwrap();
     let output = experiments(&["run", "--profile", "quick"], &results);

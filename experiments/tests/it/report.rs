@@ -39,6 +39,12 @@ fn with_section(text: &str) -> Templates {
     templates
 }
 
+fn with_claims(edit: impl Fn(&str) -> String) -> Templates {
+    let mut templates = templates();
+    templates.claims = edit(&templates.claims);
+    templates
+}
+
 #[test]
 fn a_document_becomes_a_pdf_with_everything_in_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -52,6 +58,13 @@ fn a_document_becomes_a_pdf_with_everything_in_it() {
         "Loadbook: a test of the report",
         "quick profile: not for conclusions",
         "Findings",
+        "held",
+        "With all three levels a request costs 169 µs instead of 843 µs.",
+        "overturned",
+        "Comments take 156 MB: #panic() [and] *more*. Was believed: Comments take no more than a #megabyte, *whatever* happens.",
+        "undecided",
+        "Hits without caches (–) were not counted.",
+        "How evenly requests are shared was not measured.",
         "Environment",
         "Contents",
         "What do the caches save?",
@@ -100,6 +113,24 @@ fn the_same_document_gives_the_same_bytes() {
 }
 
 #[test]
+fn the_first_page_gets_each_claim_with_its_verdict() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let options = options(folder.path());
+    build(&document(), &templates(), &options).unwrap_or_else(|error| panic!("{error:#}"));
+    let main = std::fs::read_to_string(options.folder.join("main.typ")).expect("what was generated");
+    let (front, _) = main.split_once("#contents()").expect("the contents follow the front page");
+    let (_, front) = front.split_once("#front-page").expect("a front page");
+    insta::assert_snapshot!(front.trim());
+}
+
+#[test]
+fn a_claim_over_an_unknown_key_is_an_error_that_names_both() {
+    let unknown = with_claims(|claims| claims.replace("all three levels.low_ratio", "all three levels.lowest_ratio"));
+    insta::assert_snapshot!(error(&unknown), @"`report-src/claims.toml:12`: the claim `cheaper`: unknown value `cache.verdicts.all three levels.lowest_ratio`; the nearest is `cache.verdicts.all three levels.low_ratio`");
+    insta::assert_snapshot!(error(&with_claims(|claims| claims.replace("unknown = \"Whether", "unkown = \"Whether"))), @"`report-src/claims.toml:12`: the claim `cheaper`: unknown field `unkown`, expected one of `name`, `step`, `hypothesis`, `all`, `held`, `overturned`, `unknown`");
+}
+
+#[test]
 fn an_unknown_name_is_an_error_with_its_line_and_the_nearest_name() {
     insta::assert_snapshot!(error(&with_section("== A\n\nIt is {{ value(\"cache.arms.of.p50_us\") }}.\n")), @"`report-src/sections/cache.typ.j2:3`: unknown value `cache.arms.of.p50_us`; the nearest is `cache.arms.off.p50_us`");
     insta::assert_snapshot!(error(&with_section("{{ table(\"cache.arm\", caption=\"x\") }}")), @"`report-src/sections/cache.typ.j2:1`: unknown table `cache.arm`; the nearest is `cache.arms`");
@@ -136,9 +167,9 @@ fn a_complaint_of_typst_names_the_line_that_the_user_edits() {
       │     ^^^^^^^
     
     help: while including `/sections/cache.typ`
-       ┌─ main.typ:10:18
+       ┌─ main.typ:15:18
        │
-    10 │ #section("cache", include "/sections/cache.typ")
+    15 │ #section("cache", include "/sections/cache.typ")
        │                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 "#);
     insta::assert_snapshot!(error(&with_section("== A\n\nSee {{ ref(\"nowhere\") }}.\n")), @r#"
@@ -164,9 +195,9 @@ fn a_complaint_of_typst_names_the_line_that_the_user_edits() {
       │  ^^^^^^^^^^^^^^^^^^^^^
     
     help: while including `/sections/cache.typ`
-       ┌─ main.typ:10:18
+       ┌─ main.typ:15:18
        │
-    10 │ #section("cache", include "/sections/cache.typ")
+    15 │ #section("cache", include "/sections/cache.typ")
        │                   ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
 "#);
 }
@@ -194,10 +225,13 @@ fn a_missing_compiler_or_template_says_what_to_do() {
 
 #[test]
 fn no_digit_of_a_result_is_typed_by_hand() {
-    assert_eq!(check_templates(&templates(), ALLOWED), []);
+    let offences = |templates: &Templates| check_templates(templates, ALLOWED).expect("the claims can be read");
+    assert_eq!(offences(&templates()), []);
     let real = Templates::read(&crate::document::root().join("report-src")).unwrap_or_else(|error| panic!("{error:#}"));
-    assert_eq!(check_templates(&real, ALLOWED), []);
-    let offences = check_templates(&with_section("It is\n4.5 times faster."), ALLOWED);
+    assert_eq!(offences(&real), []);
+    let claimed = with_claims(|claims| claims.replace("The levels save nothing.", "They save 3 % of it."));
+    insta::assert_snapshot!(offences(&claimed)[0], @"`claims.toml:12`: `3` is typed by hand; print it with `value(…)`, or allow the phrase by name");
+    let offences = offences(&with_section("It is\n4.5 times faster."));
     insta::assert_snapshot!(offences[0], @"`sections/cache.typ.j2:2`: `4.5` is typed by hand; print it with `value(…)`, or allow the phrase by name");
 }
 
