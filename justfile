@@ -69,6 +69,12 @@ check-claims *ARGUMENTS: _build
 bless: _build
     @"{{ experiments }}" bless
 
+# Hold the present results against the reference, or two runs (folders or git revisions) against each other
+[group('notebook')]
+[no-exit-message]
+compare *ARGUMENTS: _build
+    @"{{ experiments }}" compare "$@"
+
 # Run the blog with its own servers and demo data until Ctrl-C
 [group('app')]
 [no-exit-message]

@@ -6,7 +6,10 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    pipeline::{self, BenchAppOptions, Outcome, Project, RunOptions, ServeOptions, StaleResults},
+    pipeline::{
+        self, BenchAppOptions, CompareOptions, NoBaseline, NotAlike, Outcome, Project, RunOptions, ServeOptions,
+        StaleResults,
+    },
     results::Damage,
     steps::Usage,
 };
@@ -15,7 +18,10 @@ use crate::{
 mod code {
     pub(super) const INTERNAL: u8 = 1;
     pub(super) const USAGE: u8 = 2;
+    pub(super) const REGRESSION: u8 = 10;
+    pub(super) const NO_BASELINE: u8 = 11;
     pub(super) const INVALID: u8 = 12;
+    pub(super) const NOT_ALIKE: u8 = 13;
     pub(super) const STALE: u8 = 14;
     pub(super) const FALSE: u8 = 15;
     pub(super) const MISSING: u8 = 16;
@@ -103,6 +109,18 @@ enum Command {
     Stack(StackCommand),
     /// Make the present full run the committed reference, and put its table into the README.
     Bless,
+    /// Hold a run against an earlier one; exit code 10 says that something became worse.
+    Compare {
+        /// The baseline: a folder of results, or a git revision for the reference as it was then [default: the reference].
+        #[arg(value_name = "A")]
+        before: Option<String>,
+        /// What is held against it, given in the same way [default: the present results].
+        #[arg(value_name = "B")]
+        after: Option<String>,
+        /// Compare also what was not measured alike, and say so above the table.
+        #[arg(long)]
+        anyway: bool,
+    },
     /// Write `results/README.md`, the data dictionary, anew.
     Dictionary,
     /// Run one trial as its specification says; the steps start this as a process of its own.
@@ -205,6 +223,13 @@ async fn dispatch(command: Command, results: Option<PathBuf>) -> Result<u8> {
             crate::stack::up(folder).await?;
         }
         Command::Stack(StackCommand::Exec { command }) => return pipeline::with_services(&project, &command).await,
+        Command::Compare { before, after, anyway } => {
+            let worse = pipeline::compare(&project, &CompareOptions { before, after, anyway, results })?;
+            if !worse.is_empty() {
+                eprintln!("error: worse: {}", worse.join(", "));
+                return Ok(code::REGRESSION);
+            }
+        }
         Command::Bless => pipeline::bless(&project, &results)?,
         Command::Dictionary => std::fs::write(project.root.join("results/README.md"), pipeline::dictionary())?,
         Command::Trial { spec } => crate::load::trial::main(&spec)?,
@@ -216,6 +241,8 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     let is = |found: bool, code: u8| found.then_some(code);
     is(error.downcast_ref::<Usage>().is_some(), code::USAGE)
         .or(is(error.downcast_ref::<crate::stack::PortInUse>().is_some(), code::USAGE))
+        .or(is(error.downcast_ref::<NoBaseline>().is_some(), code::NO_BASELINE))
+        .or(is(error.downcast_ref::<NotAlike>().is_some(), code::NOT_ALIKE))
         .or(is(error.downcast_ref::<Damage>().is_some(), code::FALSE))
         .or(is(error.downcast_ref::<pipeline::Stale>().is_some(), code::STALE))
         .or(is(error.downcast_ref::<setup::Missing>().is_some(), code::MISSING))

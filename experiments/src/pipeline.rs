@@ -3,6 +3,7 @@
 mod bench_app;
 mod bless;
 mod claims;
+mod compare;
 mod document;
 mod environment;
 mod programs;
@@ -30,6 +31,7 @@ use crate::{
 pub use bench_app::{BenchAppOptions, bench_app};
 pub use bless::bless;
 pub use claims::check_claims;
+pub use compare::{COMPARED_METRICS, CompareOptions, NoBaseline, NotAlike, compare};
 pub use document::{Stale, StaleResults, dictionary, report};
 pub use programs::{programs, stack_programs};
 pub use serve::{ServeOptions, serve};

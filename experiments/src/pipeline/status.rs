@@ -135,7 +135,8 @@ pub fn print_results(results: &Path, steps: &[String]) -> Result<()> {
 /// Long reasons wrap; wider tables than this are for the CSVs.
 const WIDTH: u16 = 160;
 
-fn table() -> Table {
+/// A table without lines between its cells.
+pub(super) fn table() -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
     table

@@ -1,6 +1,7 @@
 //! Rows on disk: what was measured, as CSV, and under which conditions, as `step.json`. This room does not know what a step asks
 //! nor what a number means for the reader; it only promises that what is read is what was written, whole.
 
+mod conditions;
 mod csv;
 mod dictionary;
 mod folder;
@@ -9,6 +10,7 @@ mod record;
 mod row;
 pub mod summary;
 
+pub use conditions::{Difference, differences};
 pub use csv::{read_rows, write_rows};
 pub use dictionary::dictionary;
 pub use folder::{Damage, ResultsFolder, StepWriter};

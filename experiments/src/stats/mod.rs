@@ -5,11 +5,13 @@
 //! - [`compare`] and [`compare_family`] turn per-block ratios into a [`Verdict`]; below them lie the estimate
 //!   ([`hodges_lehmann`]), its interval ([`Bootstrap`]), the test ([`sign_flip_test`]), the correction for several
 //!   metrics ([`holm_adjusted`]) and equivalence ([`is_equivalent`]). [`shuffled`] asks how often all of it cries wolf.
+//! - [`compare_apart`] gives a verdict on two runs that share no block.
 //! - [`warm_up`] and [`steadiness`] say which part of a series may be measured.
 //! - [`percentile`] and [`percentile_interval`] read merged histograms.
 //! - [`Freeze`] is the closed form that an open loop is checked against.
 //! - [`Scalability`] and [`Search`] describe and find capacity.
 
+mod apart;
 mod bootstrap;
 mod capacity;
 mod equivalence;
@@ -24,6 +26,7 @@ mod shuffle;
 mod steady;
 mod verdict;
 
+pub use apart::{Apart, Estimate, compare_apart};
 pub use bootstrap::{Bootstrap, RESAMPLES, SMALLEST_VALUES};
 pub use capacity::{Capacity, Limits, Next, Search, Tried};
 pub use equivalence::{EQUIVALENCE_CONFIDENCE, is_equivalent};

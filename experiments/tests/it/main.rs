@@ -3,6 +3,7 @@
 mod blog;
 mod browser;
 mod cgroup;
+mod compare;
 mod document;
 mod figures;
 mod load;

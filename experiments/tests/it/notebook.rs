@@ -69,6 +69,7 @@ fn the_quick_profile_ends_in_a_complete_pdf() {
     values_can_be_traced(&results);
     the_time_of_a_run_is_drawn(&results);
     claims_are_held_against_the_results(&results);
+    a_run_is_compared_with_itself(&results);
     a_cut_csv_is_refused(&results);
     stale_results_are_refused_or_marked(&results);
     a_failed_step_is_shown_as_failed(&results);
@@ -216,6 +217,19 @@ fn claims_are_held_against_the_results(results: &Path) {
         let output = check_claims(&claim(conditions), results);
         assert_eq!(output.status.code(), Some(code), "{}", said(&output));
         assert!(said(&output).contains(words), "{}", said(&output));
+    }
+}
+
+/// Everything that can be compared is there, and of one run nothing is worse than of itself.
+fn a_run_is_compared_with_itself(results: &Path) {
+    let tables: std::collections::BTreeSet<&str> =
+        experiments::pipeline::COMPARED_METRICS.iter().map(|metric| metric.table).collect();
+    assert_eq!(crate::compare::every_compared_column_is_in(&results.join("summary"), true), tables.len());
+    let folder = results.to_string_lossy();
+    let output = experiments(&["compare", "--anyway", &folder, &folder], results);
+    assert!(output.status.success(), "{}", said(&output));
+    for words in ["there is no such", "is not current"] {
+        assert!(!said(&output).contains(words), "{}", said(&output));
     }
 }
 
