@@ -8,7 +8,7 @@ use super::{
     Bench, Figure, Measuring, Profile, Setup, Step, find,
     trial::{
         self, Arm, Detail, Load,
-        rows::{CounterRow, LatencyRow, ResourceRow, TrialRow},
+        rows::{CounterRow, LatencyRow, ResourceRow, SliceRow, TrialRow},
     },
 };
 use crate::{
@@ -60,7 +60,7 @@ impl Step for CacheStep {
     }
 
     fn tables(&self) -> &'static [Table] {
-        &[TrialRow::TABLE, LatencyRow::TABLE, ResourceRow::TABLE, CounterRow::TABLE]
+        &[TrialRow::TABLE, LatencyRow::TABLE, ResourceRow::TABLE, CounterRow::TABLE, SliceRow::TABLE]
     }
 
     fn figure_names(&self) -> &'static [&'static str] {
@@ -111,7 +111,7 @@ async fn measure(bench: &mut Bench<'_>) -> Result<()> {
     let tried =
         trial::run_interleaved(bench, &ARMS, (cache.slices(), "cache"), &load, Detail::Endpoint, 0.0..1.0).await?;
     trial::write(bench, &tried)?;
-    bench.out.rows(&tried.iter().flat_map(|tried| tried.counters.clone()).collect::<Vec<_>>())
+    trial::write_slices(bench, &tried)
 }
 
 /// Server CPU time per request, component by component.

@@ -14,7 +14,7 @@ use super::{
     profile::CalibrateParameters,
     trial::{
         self, Arm, Detail, Freeze, Load, Target, Tried,
-        rows::{CounterRow, LatencyRow, ResourceRow, TrialRow},
+        rows::{CounterRow, LatencyRow, ResourceRow, SliceRow, TrialRow},
     },
 };
 use crate::{
@@ -60,7 +60,7 @@ impl Step for CalibrateStep {
     }
 
     fn tables(&self) -> &'static [Table] {
-        &[TrialRow::TABLE, LatencyRow::TABLE, ResourceRow::TABLE, CounterRow::TABLE, CoresRow::TABLE]
+        &[TrialRow::TABLE, LatencyRow::TABLE, ResourceRow::TABLE, CounterRow::TABLE, SliceRow::TABLE, CoresRow::TABLE]
     }
 
     fn figure_names(&self) -> &'static [&'static str] {
@@ -130,14 +130,20 @@ async fn measure(bench: &mut Bench<'_>) -> Result<()> {
     tried.extend(freeze(bench, &calibrate, shares[0]..shares[1]).await?);
     tried.extend(pace(bench, &calibrate, shares[1]..1.0).await?);
     trial::write(bench, &tried)?;
-    bench.out.rows(&tried.iter().flat_map(|tried| tried.counters.clone()).collect::<Vec<_>>())
+    trial::write_slices(bench, &tried)
 }
 
 /// The list of posts from the cache and nothing else: every request does the same, so that what differs between two trials is noise; and
-/// it costs little, so that there are many of them, and what is added to one is not lost in the rest.
+/// it costs little, so that there are many of them, and what is added to one is not lost in the rest. They come in equal gaps, so that
+/// none meets another: where requests come in bunches, a server that is busy longer wakes up less often, and saves on one request a
+/// part of what was added to the next.
 fn steady(calibrate: &CalibrateParameters) -> Load {
     let phases = phases(calibrate.warm_up_s, "steady", calibrate.measured_s, Some(calibrate.rate_per_s));
-    Load { statements_per_miss: Some(1), ..Load::new(phases, vec![list()], calibrate.users) }
+    Load {
+        statements_per_miss: Some(1),
+        arrivals: Arrivals::Constant,
+        ..Load::new(phases, vec![list()], calibrate.users)
+    }
 }
 
 fn phases(warm_up_s: f64, name: &str, duration_s: f64, rate_per_s: Option<f64>) -> Vec<Phase> {
@@ -163,7 +169,6 @@ async fn freeze(bench: &mut Bench<'_>, calibrate: &CalibrateParameters, part: Ra
             phases: phases(calibrate.warm_up_s, "frozen", calibrate.freeze_window_s, rate_per_s),
             // Whoever is due while the server stands still needs a connection of its own.
             users: if is_open { waiting.max(calibrate.users) } else { calibrate.freeze_users },
-            arrivals: Arrivals::Constant,
             statements_per_miss: None,
             freeze: Some(Freeze { after_s, for_s: calibrate.freeze_s }),
             ..steady(calibrate)
@@ -179,7 +184,6 @@ async fn pace(bench: &mut Bench<'_>, calibrate: &CalibrateParameters, part: Rang
     let setup = Setup { local_cache: LocalCache::Fast, ..Setup::new(CacheLevels::ALL, Balancing::RoundRobin, 1) };
     let load = Load {
         phases: phases(calibrate.warm_up_s, "paced", calibrate.measured_s, Some(calibrate.lag_rate_per_s)),
-        arrivals: Arrivals::Constant,
         target: Target::FirstServer,
         statements_per_miss: None,
         ..steady(calibrate)

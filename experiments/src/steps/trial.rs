@@ -11,6 +11,7 @@ pub(super) mod mix;
 pub(super) mod overview;
 mod resources;
 mod results;
+pub(super) mod rounds;
 pub(super) mod rows;
 mod site;
 mod slices;
@@ -28,7 +29,7 @@ pub(super) use in_turn::{run_in_turn, try_at};
 pub(super) use interleaved::run_interleaved;
 pub(super) use mix::{mix, session_start};
 use resources::Readings;
-use rows::{CounterRow, LatencyRow, ResourceRow, SecondRow, SessionRow, TrialRow};
+use rows::{CounterRow, LatencyRow, ResourceRow, SecondRow, SessionRow, SliceRow, TrialRow};
 pub(super) use slices::{Slices, planned_s};
 
 /// About how long it takes to copy the database for an arm, to start its servers and to stop them.
@@ -115,6 +116,8 @@ pub(super) struct Tried {
     pub(super) counters: Vec<CounterRow>,
     pub(super) seconds: Vec<SecondRow>,
     pub(super) sessions: Vec<SessionRow>,
+    /// Empty where the trial was measured whole.
+    pub(super) slices: Vec<SliceRow>,
     /// Length of the measured window.
     pub(super) window_us: u64,
     pub(super) warnings: Vec<String>,
@@ -137,6 +140,7 @@ impl Tried {
             counters: readings.counters(arm.name, place),
             seconds: results::seconds(seen, arm.name, place),
             sessions: results::sessions(seen, arm.name, place),
+            slices: Vec::new(),
             window_us: seen.window_us,
             warnings: seen.warnings.iter().map(warning).collect(),
         }
@@ -188,6 +192,12 @@ pub(super) fn write(bench: &mut Bench<'_>, tried: &[Tried]) -> Result<()> {
     bench.out.rows(&tried.iter().flat_map(|tried| tried.trials.clone()).collect::<Vec<_>>())?;
     bench.out.rows(&tried.iter().flat_map(|tried| tried.latencies.clone()).collect::<Vec<_>>())?;
     bench.out.rows(&tried.iter().flat_map(|tried| tried.resources.clone()).collect::<Vec<_>>())
+}
+
+/// Writes the rows that steps whose arms were tried side by side have besides.
+pub(super) fn write_slices(bench: &mut Bench<'_>, tried: &[Tried]) -> Result<()> {
+    bench.out.rows(&tried.iter().flat_map(|tried| tried.slices.clone()).collect::<Vec<_>>())?;
+    bench.out.rows(&tried.iter().flat_map(|tried| tried.counters.clone()).collect::<Vec<_>>())
 }
 
 /// What the generator is told. Arms of one block get the same requests; blocks get others.

@@ -4,8 +4,8 @@ use anyhow::Result;
 use polars::prelude::{DataType, JoinArgs, JoinType, LazyFrame, SortMultipleOptions, col, lit, when};
 
 use super::super::trial::{
-    metrics::{self, Metric, of_arm, of_valid},
-    overview,
+    metrics::{self, Metric, Values, of_arm, of_valid},
+    overview, rounds,
     rows::{LatencyRow, ResourceRow, TrialRow},
 };
 use crate::{
@@ -33,25 +33,25 @@ fn comparison(frames: &Frames, arms: &[&str]) -> Result<SummaryTable> {
             name: "cpu",
             meaning: "server CPU time per request",
             direction: lower,
-            values: metrics::cpu_us_per_request(frames, "steady")?,
+            values: Values::PerRound(rounds::cpu_us_per_request(frames, "steady")?),
         },
         Metric {
             name: "p50",
             meaning: "median load time",
             direction: lower,
-            values: metrics::latency_us(frames, "steady", 0.5)?,
+            values: Values::PerTrial(metrics::latency_us(frames, "steady", 0.5)?),
         },
         Metric {
             name: "p99",
             meaning: "99th percentile of load time",
             direction: lower,
-            values: metrics::latency_us(frames, "steady", 0.99)?,
+            values: Values::PerTrial(metrics::latency_us(frames, "steady", 0.99)?),
         },
         Metric {
             name: "peak",
             meaning: "peak throughput",
             direction: Direction::HigherIsBetter,
-            values: metrics::achieved_per_s(frames, "peak")?,
+            values: Values::PerTrial(metrics::achieved_per_s(frames, "peak")?),
         },
     ];
     metrics::comparison("cache", arms, "off", &metrics, frames.smallest_effect)

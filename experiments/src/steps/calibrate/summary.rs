@@ -8,7 +8,7 @@ use polars::prelude::{DataType, LazyFrame, col, lit};
 use super::{
     super::trial::{
         metrics::{self, PerTrial, of_valid},
-        overview,
+        overview, rounds,
         rows::{CounterRow, LatencyRow, ResourceRow, TrialRow},
     },
     rows::CoresRow,
@@ -51,15 +51,20 @@ pub(super) fn summarise(frames: &Frames) -> Result<Vec<SummaryTable>> {
 struct SameArm {
     name: &'static str,
     meaning: &'static str,
-    /// Block by block.
+    /// Block by block; where rounds are compared, the typical ratio over one.
     pairs: BTreeMap<i64, (f64, f64)>,
 }
 
 fn same_arm(frames: &Frames) -> Result<[SameArm; 3]> {
     let [first, second, ..] = super::COMPARED;
     let metric = |name, meaning, values: PerTrial| SameArm { name, meaning, pairs: paired(&values, first, second) };
+    let cpu_ratios = rounds::typical_ratios(&rounds::cpu_us_per_request(frames, "steady")?, second, first);
     Ok([
-        metric("cpu", "server CPU time per request", metrics::cpu_us_per_request(frames, "steady")?),
+        SameArm {
+            name: "cpu",
+            meaning: "server CPU time per request",
+            pairs: cpu_ratios.into_iter().map(|(block, ratio)| (block, (1.0, ratio))).collect(),
+        },
         metric("p50", "median load time", metrics::latency_us(frames, "steady", 0.5)?),
         metric("p99", "99th percentile of load time", metrics::latency_us(frames, "steady", 0.99)?),
     ])
@@ -163,37 +168,25 @@ fn shuffles(metrics: &[SameArm]) -> Result<SummaryTable> {
 
 /// One row per known effect: what the server says it added, and what was found from outside.
 fn effects(frames: &Frames) -> Result<SummaryTable> {
-    let (mean_us, cpu_us) = (mean_us(frames)?, metrics::cpu_us_per_request(frames, "steady")?);
-    let truth = |arm: &str, counter: &str| added_us(frames, arm, counter);
+    let [first, second, ..] = super::COMPARED;
+    let (mean_us, cpu_us) = (mean_us(frames)?, rounds::cpu_us_per_request(frames, "steady")?);
     let rows = [
-        ("delay", "mean load time", "delayed", &mean_us, truth("delayed", "handicap_delay_seconds")?),
-        ("cpu", "server CPU time per request", "loaded", &cpu_us, truth("loaded", "handicap_cpu_seconds")?),
+        Effect {
+            name: "delay",
+            metric: "mean load time",
+            differences: differences(&mean_us, "delayed"),
+            base_us: typical_base(&mean_us),
+            truth_us: added_us(frames, "delayed", "handicap_delay_seconds")?,
+        },
+        Effect {
+            name: "cpu",
+            metric: "server CPU time per request",
+            differences: rounds::typical_differences(&cpu_us, "loaded", [first, second]).into_values().collect(),
+            base_us: typical_base(&rounds::medians(&cpu_us)),
+            truth_us: added_us(frames, "loaded", "handicap_cpu_seconds")?,
+        },
     ];
-    let rows = rows.into_iter().map(|(name, metric, arm, values, truth_us)| {
-        let [first, second, ..] = super::COMPARED;
-        let of = |arm: &str, block: i64| values.get(&(arm.to_owned(), block)).copied();
-        let pair = |block| Some((f64::midpoint(of(first, block)?, of(second, block)?), of(arm, block)?));
-        let blocks = values.keys().filter(|(name, _)| name == arm).map(|(_, block)| *block);
-        let pairs: Vec<(f64, f64)> = blocks.filter_map(pair).collect();
-        let differences: Vec<f64> = pairs.iter().map(|(without, with)| with - without).collect();
-        let base_us = median(&pairs.iter().map(|(without, _)| *without).collect::<Vec<_>>());
-        let drawn = Bootstrap::new(&differences, RESAMPLES, SEED);
-        let interval = drawn.as_ref().map(|drawn| drawn.interval(0.95));
-        let found = crate::stats::hodges_lehmann(&differences);
-        let covered = interval.zip(truth_us).map(|(Interval { low, high, .. }, truth)| low <= truth && truth <= high);
-        vec![
-            Cell::from(name),
-            Cell::from(metric),
-            Cell::from(differences.len()),
-            Cell::from(base_us),
-            Cell::from(truth_us),
-            Cell::from(found),
-            Cell::from(interval.map(|interval| interval.low)),
-            Cell::from(interval.map(|interval| interval.high)),
-            Cell::from(found.zip(truth_us).map(|(found, truth)| found / truth - 1.0)),
-            covered.map_or(Cell::Empty, |covered| Cell::from(if covered { "yes" } else { "no" })),
-        ]
-    });
+    let rows = rows.iter().map(Effect::row);
     let columns = vec![
         column("effect", "what was added to every request"),
         column("metric", "where it must show"),
@@ -207,6 +200,55 @@ fn effects(frames: &Frames) -> Result<SummaryTable> {
         column("covered", "whether the interval holds what was added"),
     ];
     to_rows(STEP, "effects", columns, rows.collect())
+}
+
+/// Something that was added to every request of an arm.
+struct Effect {
+    name: &'static str,
+    metric: &'static str,
+    /// What the arm has more than the two that are one, block by block.
+    differences: Vec<f64>,
+    base_us: Option<f64>,
+    truth_us: Option<f64>,
+}
+
+impl Effect {
+    fn row(&self) -> Vec<Cell> {
+        let Self { name, metric, differences, base_us, truth_us } = self;
+        let drawn = Bootstrap::new(differences, RESAMPLES, SEED);
+        let interval = drawn.as_ref().map(|drawn| drawn.interval(0.95));
+        let found = crate::stats::hodges_lehmann(differences);
+        let covered = interval.zip(*truth_us).map(|(Interval { low, high, .. }, truth)| low <= truth && truth <= high);
+        vec![
+            Cell::from(*name),
+            Cell::from(*metric),
+            Cell::from(differences.len()),
+            Cell::from(*base_us),
+            Cell::from(*truth_us),
+            Cell::from(found),
+            Cell::from(interval.map(|interval| interval.low)),
+            Cell::from(interval.map(|interval| interval.high)),
+            Cell::from(found.zip(*truth_us).map(|(found, truth)| found / truth - 1.0)),
+            covered.map_or(Cell::Empty, |covered| Cell::from(if covered { "yes" } else { "no" })),
+        ]
+    }
+}
+
+/// The mean of the two arms that are one, in each block.
+fn bases(values: &PerTrial) -> BTreeMap<i64, f64> {
+    let [first, second, ..] = super::COMPARED;
+    let pairs = paired(values, first, second).into_iter();
+    pairs.map(|(block, (one, other))| (block, f64::midpoint(one, other))).collect()
+}
+
+fn typical_base(values: &PerTrial) -> Option<f64> {
+    median(&bases(values).into_values().collect::<Vec<_>>())
+}
+
+/// What `arm` has more than the two that are one, in each block.
+fn differences(values: &PerTrial, arm: &str) -> Vec<f64> {
+    let found = bases(values).into_iter();
+    found.filter_map(|(block, base)| Some(values.get(&(arm.to_owned(), block))? - base)).collect()
 }
 
 /// The mean load time by arm and block. A mean, because what is added to every request is added to it, whatever the distribution of what

@@ -11,7 +11,7 @@ use super::super::{
     profile::NodeParameters,
     trial::{
         self, Arm, Detail, Load, Tried,
-        metrics::{self, Metric, PerTrial, of_arm},
+        metrics::{self, Metric, PerTrial, Values, of_arm},
     },
 };
 use crate::{
@@ -156,7 +156,7 @@ pub(super) fn comparison(frames: &Frames) -> Result<SummaryTable> {
         name: "achieved",
         meaning: "answers per second of limited servers",
         direction: Direction::HigherIsBetter,
-        values: metrics::achieved_per_s(frames, OVERLOAD)?,
+        values: Values::PerTrial(metrics::achieved_per_s(frames, OVERLOAD)?),
     };
     metrics::comparison("surge", &NAMES, NAMES[0], &[metric], frames.smallest_effect)
 }

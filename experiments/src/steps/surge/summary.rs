@@ -5,7 +5,7 @@ use polars::prelude::{DataType, IntoLazy as _, JoinArgs, JoinType, SortMultipleO
 
 use super::{
     super::trial::{
-        metrics::{self, Metric, of_arm, of_valid},
+        metrics::{self, Metric, Values, of_arm, of_valid},
         rows::{LatencyRow, ResourceRow, SecondRow, SessionRow, TrialRow},
     },
     nodes,
@@ -265,7 +265,8 @@ fn server_seconds(frames: &Frames) -> Result<SummaryTable> {
 
 fn comparison(frames: &Frames, arms: &[&str]) -> Result<SummaryTable> {
     let lower = Direction::LowerIsBetter;
-    let metric = |name, meaning, direction, values| Metric { name, meaning, direction, values };
+    let metric =
+        |name, meaning, direction, values| Metric { name, meaning, direction, values: Values::PerTrial(values) };
     let metrics = [
         metric(
             "cpu",

@@ -102,6 +102,11 @@ pub(super) fn lag_quantile_us(result: &TrialResult, phase: &str, quantile: f64) 
     merged(result, phase, |cell| &cell.lag_us).quantile_us(quantile)
 }
 
+/// A quantile of the latency in a phase.
+pub(super) fn latency_quantile_us(result: &TrialResult, phase: &str, quantile: f64) -> Option<u64> {
+    merged(result, phase, |cell| &cell.latency_us).quantile_us(quantile)
+}
+
 fn merged(result: &TrialResult, phase: &str, time: fn(&ResultCell) -> &SparseHistogram) -> SparseHistogram {
     let mut merged = SparseHistogram::default();
     result.cells.iter().filter(|cell| cell.phase == phase).for_each(|cell| merged.merge(time(cell)));

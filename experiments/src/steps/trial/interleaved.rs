@@ -14,8 +14,9 @@ use anyhow::{Context, Result};
 
 use super::{
     Arm, Detail, Load, Place, Tried, attempts,
-    checks::{self, Doubts},
+    checks::{self, Doubts, latency_quantile_us},
     resources::{Readings, Sampling},
+    rows::SliceRow,
     site::Site,
     slices::{self, PAUSE_S, Slice, Slices},
     specify,
@@ -156,6 +157,8 @@ struct Part {
     readings: Readings,
     doubts: Doubts,
     body_digest: String,
+    /// Its measured slices, each with what the generator saw of it.
+    slices: Vec<(Slice, TrialResult)>,
 }
 
 /// Stops the sites, and tells apart what the generator saw of each.
@@ -172,11 +175,15 @@ async fn take_apart(
             let own = slices.iter().find(|slice| slice.planned.target == number && slice.planned.name == name);
             own.map(Slice::kept_as)
         };
+        let kept =
+            slices.iter().filter(|slice| slice.planned.target == number && slice.planned.measured && !slice.left_out);
+        let of_slice = |slice: &Slice| seen.part(|name| (name == slice.planned.name).then(|| slice.of.clone()));
+        let kept = kept.map(|slice| (slice.clone(), of_slice(slice))).collect();
         let seen = seen.part(of_arm);
         let (arm, body_digest) = (site.arm.clone(), site.body_digest.clone());
         let readings = site.close(bench).await.with_context(|| format!("the arm `{}` failed", arm.name))?;
         let doubts = checks::doubts(&seen, load, &readings);
-        parts.push(Part { arm, seen, readings, doubts, body_digest });
+        parts.push(Part { arm, seen, readings, doubts, body_digest, slices: kept });
     }
     Ok(parts)
 }
@@ -192,7 +199,20 @@ fn conclude(mut parts: Vec<Part>, slices: &[Slice], place: Place, detail: Detail
     let tried = parts.iter().enumerate().map(|(number, part)| {
         let first = slices.iter().position(|slice| slice.planned.target == number).unwrap_or(number);
         let place = Place { place: u32::try_from(first).unwrap_or(u32::MAX), ..place };
-        Tried::new(&part.seen, (&part.arm, place, detail), &part.readings, &part.doubts, &part.body_digest)
+        let tried = Tried::new(&part.seen, (&part.arm, place, detail), &part.readings, &part.doubts, &part.body_digest);
+        let costs = part.readings.costs();
+        let rows = part.slices.iter().zip(costs).map(|((slice, seen), (cpu_us, steal_share))| SliceRow {
+            block: place.block,
+            arm: part.arm.name.to_owned(),
+            attempt: place.attempt,
+            phase: slice.of.clone(),
+            round: u32::try_from(slice.round).unwrap_or(u32::MAX),
+            expected: seen.phases.iter().map(|phase| phase.expected_count).sum(),
+            cpu_us,
+            p50_us: latency_quantile_us(seen, &slice.of, 0.5),
+            steal_share,
+        });
+        Tried { slices: rows.collect(), ..tried }
     });
     tried.collect()
 }

@@ -11,7 +11,10 @@ use crate::{
     stats::{Compared, Direction, SEED, compare_family, median},
 };
 
-use super::rows::{CounterRow, LatencyRow, ResourceRow, TrialRow};
+use super::{
+    rounds::{self, PerRound},
+    rows::{CounterRow, LatencyRow, ResourceRow, TrialRow},
+};
 
 /// One number per trial: `(arm, block)` → value.
 pub(in crate::steps) type PerTrial = BTreeMap<(String, i64), f64>;
@@ -21,7 +24,23 @@ pub(in crate::steps) struct Metric {
     pub(in crate::steps) name: &'static str,
     pub(in crate::steps) meaning: &'static str,
     pub(in crate::steps) direction: Direction,
-    pub(in crate::steps) values: PerTrial,
+    pub(in crate::steps) values: Values,
+}
+
+/// What a metric was in each trial, or in each of its slices where arms were tried side by side.
+pub(in crate::steps) enum Values {
+    PerTrial(PerTrial),
+    PerRound(PerRound),
+}
+
+impl Values {
+    /// The ratios of the blocks in which both arms have a value.
+    fn ratios(&self, arm: &str, baseline: &str) -> Vec<f64> {
+        match self {
+            Self::PerTrial(values) => ratios(values, arm, baseline),
+            Self::PerRound(values) => rounds::typical_ratios(values, arm, baseline).into_values().collect(),
+        }
+    }
 }
 
 /// Which trials must not be used.
@@ -158,7 +177,7 @@ pub(in crate::steps) fn comparison(
     let mut rows = Vec::new();
     // An arm is a question of its own, so the metrics of one arm are the family that is corrected for.
     for arm in arms.iter().filter(|arm| **arm != baseline) {
-        let ratios: Vec<Vec<f64>> = metrics.iter().map(|metric| ratios(&metric.values, arm, baseline)).collect();
+        let ratios: Vec<Vec<f64>> = metrics.iter().map(|metric| metric.values.ratios(arm, baseline)).collect();
         let family: Vec<Compared<'_>> = metrics
             .iter()
             .zip(&ratios)

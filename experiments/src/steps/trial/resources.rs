@@ -166,6 +166,14 @@ impl Readings {
         self.done.iter().map(|(_, start, end)| stolen([(start, end)].into_iter())).collect()
     }
 
+    /// What each piece that was measured cost all components together, in order, and what the host took from it.
+    pub(super) fn costs(&self) -> impl Iterator<Item = (u64, Option<f64>)> {
+        self.done.iter().map(|(_, start, end)| {
+            let used = Snapshot::difference(&start.snapshot, &end.snapshot).components;
+            (used.values().map(Usage::cpu_us).sum(), stolen([(start, end)].into_iter()))
+        })
+    }
+
     /// Forgets the pieces that are marked, in the order in which they were measured.
     pub(super) fn leave_out(&mut self, marked: &[bool]) {
         let (left_out, done): (Vec<_>, Vec<_>) =

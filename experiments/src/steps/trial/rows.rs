@@ -69,6 +69,30 @@ row! {
 }
 
 row! {
+    /// One slice of a trial whose arms were tried side by side. Slices of one round follow each other within a second.
+    pub struct SliceRow in "slices.csv" {
+        /// The block.
+        block: u32,
+        /// The configuration.
+        arm: String,
+        /// Which try it was, from 1: a trial that must not be used is repeated, and both are kept.
+        attempt: u32,
+        /// The phase of the trial that the slice is a part of.
+        phase: String,
+        /// The round in which every arm of the block had one slice, from 0; rounds that were left out have no rows.
+        round: u32,
+        /// Requests that got the expected answer.
+        expected: u64,
+        /// CPU time of all components.
+        cpu_us: u64,
+        /// Median latency; empty where nothing was answered.
+        p50_us: Option<u64>,
+        /// Part of the processors' time that the host gave to others; empty where the machine does not tell.
+        steal_share: Option<f64>,
+    }
+}
+
+row! {
     /// One bucket of a latency histogram: requests that agree in everything but their exact time.
     pub struct LatencyRow in "latencies.csv" {
         /// The block.

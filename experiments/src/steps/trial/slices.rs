@@ -29,7 +29,7 @@ pub(super) struct Slice {
     /// The phase that it is a part of.
     pub(super) of: String,
     /// Which of its rounds it belongs to.
-    round: usize,
+    pub(super) round: usize,
     /// The phase as which the generator runs it; its target is the place of its arm.
     pub(super) planned: Phase,
     /// Whether its round is left out.

@@ -1,0 +1,101 @@
+//! Comparisons round by round. What disturbs a machine for a moment, such as a neighbour on the other thread of the core, makes a slice dear by a
+//! half without any arm being the reason. In a sum over all slices of a block such a slice weighs as much as it cost; in the typical
+//! ratio of its rounds it is one among many. Pure.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use super::{
+    metrics::{self, PerTrial},
+    rows::SliceRow,
+};
+use crate::{aggregate::Frames, stats::hodges_lehmann};
+
+/// A metric of each slice: `(arm, block)` → round → value. Only valid trials are in it.
+pub(in crate::steps) type PerRound = BTreeMap<(String, i64), BTreeMap<u32, f64>>;
+
+/// Server CPU time per expected answer in the slices of `phase`, over all components.
+pub(in crate::steps) fn cpu_us_per_request(frames: &Frames, phase: &str) -> Result<PerRound> {
+    let valid = metrics::valid(frames)?;
+    let mut found = PerRound::new();
+    let slices = frames.rows::<SliceRow>()?.into_iter().filter(|slice| slice.phase == phase && slice.expected > 0);
+    for slice in slices.filter(|slice| valid.holds(slice.block, &slice.arm, slice.attempt)) {
+        #[expect(clippy::cast_precision_loss, reason = "microseconds and counts stay far below 2^53")]
+        let per_request = slice.cpu_us as f64 / slice.expected as f64;
+        found.entry((slice.arm, i64::from(slice.block))).or_default().insert(slice.round, per_request);
+    }
+    Ok(found)
+}
+
+/// The typical ratio of `arm` to `baseline` in each block: the Hodges-Lehmann estimate over its rounds, of the logarithm.
+pub(in crate::steps) fn typical_ratios(values: &PerRound, arm: &str, baseline: &str) -> BTreeMap<i64, f64> {
+    typical(values, arm, |block, round, value| {
+        let base = of(values, baseline, block, round)?;
+        (value > 0.0 && base > 0.0).then(|| (value / base).ln())
+    })
+    .into_iter()
+    .map(|(block, ratio)| (block, ratio.exp()))
+    .collect()
+}
+
+/// The typical difference of `arm` and the mean of `baselines` in each block: the Hodges-Lehmann estimate over its rounds.
+pub(in crate::steps) fn typical_differences(values: &PerRound, arm: &str, baselines: [&str; 2]) -> BTreeMap<i64, f64> {
+    typical(values, arm, |block, round, value| {
+        let [one, other] = baselines.map(|baseline| of(values, baseline, block, round));
+        Some(value - f64::midpoint(one?, other?))
+    })
+}
+
+fn of(values: &PerRound, arm: &str, block: i64, round: u32) -> Option<f64> {
+    values.get(&(arm.to_owned(), block))?.get(&round).copied()
+}
+
+fn typical(values: &PerRound, arm: &str, compared: impl Fn(i64, u32, f64) -> Option<f64>) -> BTreeMap<i64, f64> {
+    let own = values.iter().filter(|((name, _), _)| name == arm);
+    own.filter_map(|((_, block), rounds)| {
+        let found: Vec<f64> = rounds.iter().filter_map(|(round, value)| compared(*block, *round, *value)).collect();
+        Some((*block, hodges_lehmann(&found)?))
+    })
+    .collect()
+}
+
+/// The median over the rounds of each trial.
+pub(in crate::steps) fn medians(values: &PerRound) -> PerTrial {
+    let median = |rounds: &BTreeMap<u32, f64>| crate::stats::median(&rounds.values().copied().collect::<Vec<_>>());
+    values.iter().filter_map(|(trial, rounds)| Some((trial.clone(), median(rounds)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trial(arm: &str, rounds: &[f64]) -> ((String, i64), BTreeMap<u32, f64>) {
+        ((arm.to_owned(), 1), (0..).zip(rounds.iter().copied()).collect())
+    }
+
+    #[test]
+    fn one_disturbed_round_is_one_among_many() {
+        let values: PerRound = [
+            trial("off", &[100.0, 102.0, 98.0, 100.0, 101.0, 99.0]),
+            trial("again", &[100.0, 102.0, 98.0, 100.0, 101.0, 99.0]),
+            // Twice as dear as the others, and in one round ten times.
+            trial("on", &[200.0, 204.0, 196.0, 1_000.0, 202.0, 198.0]),
+        ]
+        .into();
+        assert_eq!(typical_ratios(&values, "again", "off"), [(1, 1.0)].into());
+        let ratio = typical_ratios(&values, "on", "off")[&1];
+        assert!((ratio - 2.0).abs() < 1e-9, "{ratio}");
+        let difference = typical_differences(&values, "on", ["off", "again"])[&1];
+        assert!((99.0..=102.0).contains(&difference), "{difference}");
+        assert_eq!(medians(&values)[&("on".to_owned(), 1)], 201.0);
+    }
+
+    #[test]
+    fn a_round_that_only_one_arm_has_is_no_pair() {
+        let values: PerRound = [trial("off", &[100.0]), trial("on", &[150.0, 10.0])].into();
+        let ratio = typical_ratios(&values, "on", "off")[&1];
+        assert!((ratio - 1.5).abs() < 1e-9, "{ratio}");
+        assert!(typical_ratios(&values, "gone", "off").is_empty());
+    }
+}
