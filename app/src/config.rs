@@ -108,7 +108,7 @@ pub struct SessionConfig {
     pub idle_timeout: Duration,
     /// `APP_SESSION_ABSOLUTE_S`: how long a session lives at most, 1 to 31536000. Default 90 days.
     pub absolute_timeout: Duration,
-    /// `APP_ROUTE`: the value of the cookie `srv`, by which a balancer finds the server that made a session: 1 to 16 letters or digits.
+    /// `APP_ROUTE`: the value of the cookie `srv`, by which a balancer finds the server that logged somebody in: 1 to 16 letters or digits.
     /// Default: no such cookie.
     pub route: Option<String>,
 }

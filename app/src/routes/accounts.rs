@@ -137,7 +137,7 @@ fn log_in_page(form: &LogInForm, problems: Option<&Problems>) -> Result<Response
 async fn begin_session(state: &AppState, before: CurrentSession, user: User, next: &str) -> Result<Response, AppError> {
     let session = state.sessions.log_in(before.session.as_ref(), user).await?;
     let mut response = destination(next).into_response();
-    state.sessions.cookies().set(response.headers_mut(), session.id());
+    state.sessions.cookies().log_in(response.headers_mut(), session.id());
     Ok(response)
 }
 

@@ -72,7 +72,7 @@ async fn add(
         // The first thing that this visitor wants to find again: now there is something to remember.
         state.limits.check(&[(Rule::VisitorSession, Subject::Address(client))]).await?;
         let session = state.sessions.begin(|data| data.add_to_reading_list(post_id)).await?;
-        state.sessions.cookies().set(response.headers_mut(), session.id());
+        state.sessions.cookies().begin(response.headers_mut(), session.id());
     }
     Ok(response)
 }

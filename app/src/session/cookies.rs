@@ -1,7 +1,8 @@
 //! The two cookies, `session` and `srv`, and the header `Authorization` in place of the first. They know nothing of what a session holds.
 //!
-//! Neither is set on a plain page: both come with the response that begins a session, and go with the one that ends it. The routing
-//! cookie names this server, so that a balancer can bring the browser back to it; the app itself never reads it.
+//! Neither is set on a plain page. The first comes with the response that begins a session, the second with the one that logs somebody in,
+//! and both go when the session is ended. The routing cookie names this server, so that a balancer can bring the browser back to it; the
+//! app itself never reads it. A visitor without an account gets none: who only reads is to be spread over all servers.
 
 use std::time::Duration;
 
@@ -46,9 +47,14 @@ impl Cookies {
         cookies.find(|cookie| cookie.name() == name).and_then(|cookie| SessionId::parse(cookie.value()))
     }
 
-    /// Gives the browser a session that has just begun, and the way back to this server.
-    pub fn set(&self, headers: &mut HeaderMap, session: SessionId) {
+    /// Gives the browser a session that has just begun.
+    pub fn begin(&self, headers: &mut HeaderMap, session: SessionId) {
         self.append(headers, self.session_name(), &session.token(), self.lifetime);
+    }
+
+    /// Gives the browser of somebody who has just logged in their session, and the way back to this server.
+    pub fn log_in(&self, headers: &mut HeaderMap, session: SessionId) {
+        self.begin(headers, session);
         if let Some(route) = &self.route {
             self.append(headers, ROUTE_NAME, route, self.lifetime);
         }
@@ -117,9 +123,12 @@ mod tests {
     #[test]
     fn cookies_are_closed_to_scripts_and_other_sites() {
         let mut headers = HeaderMap::new();
-        cookies(true, Some("a")).set(&mut headers, SessionId::parse(TOKEN).unwrap());
+        cookies(true, Some("a")).log_in(&mut headers, SessionId::parse(TOKEN).unwrap());
         let session = format!("__Host-session={TOKEN}; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=60");
         assert_eq!(set_cookies(&headers), [&session, "srv=a; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=60"]);
+        let mut headers = HeaderMap::new();
+        cookies(true, Some("a")).begin(&mut headers, SessionId::parse(TOKEN).unwrap());
+        assert_eq!(set_cookies(&headers), [&session], "only who logs in is led back");
         let mut headers = HeaderMap::new();
         cookies(false, None).clear(&mut headers);
         assert_eq!(set_cookies(&headers), ["session=; HttpOnly; SameSite=Lax; Path=/; Max-Age=0"]);

@@ -83,7 +83,7 @@ pub struct AppOptions {
     pub sessions: SessionStore,
     /// The Redis of the sessions, if it is not that of the cache.
     pub session_redis_url: Option<String>,
-    /// What the cookie `srv` of its sessions says, for a balancer that keeps clients with their server.
+    /// What the cookie `srv` of those who log in says, for a balancer that keeps clients with their server.
     pub route: Option<String>,
     /// Signs and hashes; the same for all servers of a site.
     pub secret: String,

@@ -26,7 +26,7 @@ const PORT_TAKEN: &str = "Address already in use";
 pub enum Balancing {
     /// In turn.
     RoundRobin,
-    /// A client with a session stays with the server that made it: the app's cookie `srv` names the server.
+    /// A client who has logged in stays with the server that did it: the app's cookie `srv` names the server.
     Sticky,
 }
 

@@ -120,7 +120,7 @@ async fn measure(bench: &mut Bench<'_>) -> Result<()> {
     let load = Load {
         cookies: Cookies::PerUser,
         requests_per_session: Some(REQUESTS_PER_SESSION),
-        session_start: Some(trial::session_start(bench)),
+        session_start: Some(trial::log_in()),
         may_fail: &["surge", "after"],
         ..Load::new(phases, trial::mix(bench).await?, surge.users)
     };

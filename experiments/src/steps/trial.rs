@@ -14,7 +14,7 @@ mod results;
 pub(super) mod rounds;
 pub(super) mod rows;
 mod site;
-mod slices;
+pub(crate) mod slices;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -24,10 +24,11 @@ use crate::load::{
     result::TrialResult,
     spec::{self, Arrivals, Cookies, Endpoint, Method, Phase, SPEC_VERSION, TrialSpec},
 };
+pub(super) use account::log_in;
 pub(super) use freeze::Freeze;
 pub(super) use in_turn::{run_in_turn, try_at};
 pub(super) use interleaved::run_interleaved;
-pub(super) use mix::{mix, session_start};
+pub(super) use mix::mix;
 use resources::Readings;
 use rows::{CounterRow, LatencyRow, ResourceRow, SecondRow, SessionRow, SliceRow, TrialRow};
 pub(super) use slices::{Slices, planned_s};

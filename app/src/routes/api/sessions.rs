@@ -59,7 +59,7 @@ pub(super) async fn create(
     let session = state.sessions.log_in(before.session.as_ref(), user).await?;
     let answer = NewSession { token: session.id().token(), user: person };
     let mut response = respond::private_json(StatusCode::CREATED, &answer)?;
-    state.sessions.cookies().set(response.headers_mut(), session.id());
+    state.sessions.cookies().log_in(response.headers_mut(), session.id());
     Ok(response)
 }
 

@@ -1,5 +1,5 @@
 //! An account of the blog for the requests that need one, made as a visitor makes it: over HTTP, once per trial, before its clock
-//! starts.
+//! starts. Whoever is to have a session of their own logs in to it again.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,10 +9,27 @@ use reqwest::{
     redirect::Policy,
 };
 
-use crate::load::spec::Endpoint;
+use crate::load::spec::{Endpoint, Expect, Method};
 
 /// Hashing a password takes a while on purpose.
 const LIMIT: Duration = Duration::from_secs(10);
+
+/// How it is called. The database is in every trial as it was seeded, so that the name is free.
+const USERNAME: &str = "reader-of-a-trial";
+
+const PASSWORD: &str = "correct horse battery staple";
+
+/// How a visitor of whom the blog knows nothing becomes one with a session, and with the cookie by which a balancer finds the server that
+/// made it: by logging in. All of them share the account, and each gets a session of its own.
+pub(in crate::steps) fn log_in() -> Endpoint {
+    let form = [("username", USERNAME), ("password", PASSWORD)];
+    Endpoint {
+        method: Method::Post,
+        form: form.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        expect: Expect { status: vec![303], contains: None },
+        ..super::mix::get("log_in", 0, "/login", None)
+    }
+}
 
 /// The headers that give the endpoints of `mix` that change something the right to do so, by their names.
 pub(super) async fn headers(mix: &[Endpoint], base_url: &str) -> Result<BTreeMap<String, BTreeMap<String, String>>> {
@@ -26,8 +43,8 @@ pub(super) async fn headers(mix: &[Endpoint], base_url: &str) -> Result<BTreeMap
 
 /// Registers a user, which begins a session, and gives the session's token: what the cookie carries can be sent as a header too.
 async fn sign_in(base_url: &str) -> Result<String> {
-    // The database is in every trial as it was seeded, so that the name is free.
-    let form = "username=reader-of-a-trial&email=reader%40trial.example&password=correct+horse+battery+staple";
+    let password = PASSWORD.replace(' ', "+");
+    let form = format!("username={USERNAME}&email=reader%40trial.example&password={password}");
     let client = crate::http::local().redirect(Policy::none()).timeout(LIMIT).build()?;
     let request = client.post(format!("{base_url}/register")).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
     let response = request.body(form).send().await.context("cannot post to `/register`")?;

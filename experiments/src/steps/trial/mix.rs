@@ -37,17 +37,6 @@ pub(in crate::steps) async fn mix(bench: &mut Bench<'_>) -> Result<Vec<Endpoint>
     ])
 }
 
-/// How a visitor of whom the blog knows nothing becomes one with a session: by putting a post onto the reading list.
-pub(in crate::steps) fn session_start(bench: &Bench<'_>) -> Endpoint {
-    let posts = Ids::Uniform { count: u64::from(bench.profile.data.posts) };
-    Endpoint {
-        method: Method::Post,
-        form: [("post_id".to_owned(), "{id}".to_owned())].into(),
-        expect: Expect { status: vec![303], contains: None },
-        ..get("start_reading_list", 0, "/reading-list", Some(posts))
-    }
-}
-
 pub(in crate::steps) fn get(name: &str, weight: u32, path: &str, ids: Option<Ids>) -> Endpoint {
     Endpoint {
         name: name.to_owned(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::load::spec::Phase;
 
 /// Before each slice nothing is due for so long: the requests of the one before end, and the counters are read.
-pub(super) const PAUSE_S: f64 = 0.09;
+pub(crate) const PAUSE_S: f64 = 0.09;
 
 /// Slices of a phase without a rate.
 const CLOSED_ROUNDS: usize = 4;
@@ -25,20 +25,20 @@ pub(in crate::steps) struct Slices {
 
 /// A slice on the generator's clock.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Slice {
+pub(crate) struct Slice {
     /// The phase that it is a part of.
-    pub(super) of: String,
+    pub(crate) of: String,
     /// Which of its rounds it belongs to.
     pub(super) round: usize,
     /// The phase as which the generator runs it; its target is the place of its arm.
-    pub(super) planned: Phase,
+    pub(crate) planned: Phase,
     /// Whether its round is left out.
-    pub(super) left_out: bool,
+    pub(crate) left_out: bool,
 }
 
 impl Slice {
     /// The name of what it is a part of in the results.
-    pub(super) fn kept_as(&self) -> String {
+    pub(crate) fn kept_as(&self) -> String {
         if self.left_out { format!("{} left out", self.of) } else { self.of.clone() }
     }
 }
@@ -52,7 +52,7 @@ pub(in crate::steps) fn planned_s(arms: usize, slices: Slices, each_s: f64) -> f
 
 /// The phases of the load as slices: the warm-up of each arm whole, in the order of the first round; then each measured phase in rounds.
 /// Slices of one round and phase draw the same requests, whichever arm they are for.
-pub(super) fn cut(phases: &[Phase], arms: &[&str], order: &[Vec<usize>]) -> Vec<Slice> {
+pub(crate) fn cut(phases: &[Phase], arms: &[&str], order: &[Vec<usize>]) -> Vec<Slice> {
     let mut slices = Vec::new();
     let mut draws = 0;
     for phase in phases {
@@ -80,7 +80,7 @@ pub(super) fn cut(phases: &[Phase], arms: &[&str], order: &[Vec<usize>]) -> Vec<
 
 /// Marks the slices of the rounds in which the host took too much, the worst half of the rounds of a phase at most. `shares` are what it
 /// took during each measured slice, where that is known.
-pub(super) fn mark(slices: &mut [Slice], shares: &[Option<f64>]) {
+pub(crate) fn mark(slices: &mut [Slice], shares: &[Option<f64>]) {
     let mut phases: BTreeMap<&str, BTreeMap<usize, f64>> = BTreeMap::new();
     let measured = slices.iter().filter(|slice| slice.planned.measured);
     for (slice, share) in measured.zip(shares) {
