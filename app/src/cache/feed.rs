@@ -9,10 +9,14 @@ use std::time::Duration;
 use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use super::counters::Count;
 use super::key::Tag;
-use super::{Cache, Inner};
+use super::{Cache, Inner, store};
+
+/// How long a server waits at its start until it hears of what others change.
+const START_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The channel of the database: see `migrations/0004_cache_notifications.sql`.
 const CHANNEL: &str = "cache";
@@ -96,9 +100,40 @@ pub(super) fn send_again(cache: Arc<Inner>) {
     });
 }
 
+/// Begins to listen to the database and, if there is one, to Redis. Waits for at most a second until both are heard, so that a server that
+/// is ready also listens. The tasks end when what is returned is dropped.
+pub(super) async fn listen(
+    cache: &Arc<Inner>,
+    database: Option<PgConnectOptions>,
+    redis_url: Option<&str>,
+) -> anyhow::Result<JoinSet<()>> {
+    let mut listeners = JoinSet::new();
+    let mut heard = Vec::new();
+    let mut starting = || {
+        let (started, start) = oneshot::channel();
+        heard.push(start);
+        started
+    };
+    if let Some(database) = database {
+        listeners.spawn(listen_to_database(Arc::downgrade(cache), database, starting()));
+    }
+    if let (Some(redis_url), Some(store)) = (redis_url, &cache.store) {
+        let client = store::subscriber(redis_url)?;
+        listeners.spawn(listen_to_redis(Arc::downgrade(cache), client, store.channel(), starting()));
+    }
+    // Whoever cannot listen has dropped its sender, and is not waited for.
+    let all = async {
+        for start in heard {
+            let _ = start.await;
+        }
+    };
+    let _ = tokio::time::timeout(START_TIMEOUT, all).await;
+    Ok(listeners)
+}
+
 /// Hears from the database what has changed, whoever changed it, and bumps it: for writes with psql, and for servers that died between
 /// their commit and their bump. `started` is told, or dropped, after the first attempt.
-pub(super) async fn listen_to_database(cache: Weak<Inner>, options: PgConnectOptions, started: oneshot::Sender<()>) {
+async fn listen_to_database(cache: Weak<Inner>, options: PgConnectOptions, started: oneshot::Sender<()>) {
     let mut started = Some(started);
     while cache.strong_count() > 0 {
         if let Err(error) = hear_database(&cache, options.clone(), &mut started).await {
@@ -141,7 +176,7 @@ async fn bump(cache: &Weak<Inner>, tag: Tag) {
 }
 
 /// Hears from other servers which tags they have bumped. `started` is told, or dropped, after the first attempt.
-pub(super) async fn listen_to_redis(cache: Weak<Inner>, client: Client, channel: String, started: oneshot::Sender<()>) {
+async fn listen_to_redis(cache: Weak<Inner>, client: Client, channel: String, started: oneshot::Sender<()>) {
     let mut started = Some(started);
     while cache.strong_count() > 0 {
         if let Err(error) = hear_redis(&cache, &client, &channel, &mut started).await {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::cursor::Cursor;
+use crate::input::TagName;
 
 /// What an entry is about. Everything that the entry depends on is in here: whoever makes it is given nothing else of a request.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -68,6 +69,17 @@ impl Key {
 const ANY_TAG: Tag = Tag::Tag(0);
 
 impl Tag {
+    /// Each once, by the mark that it has or shares.
+    pub(super) fn distinct(tags: impl Iterator<Item = Self>) -> Vec<Self> {
+        let mut distinct = Vec::with_capacity(4);
+        for tag in tags.map(Self::shared) {
+            if !distinct.contains(&tag) {
+                distinct.push(tag);
+            }
+        }
+        distinct
+    }
+
     /// The tag whose mark this one shares.
     pub(super) fn shared(self) -> Self {
         if matches!(self, Self::Tag(_)) { ANY_TAG } else { self }
@@ -117,37 +129,6 @@ impl FromStr for Tag {
             Some(("tag", id)) => id.parse().map(Self::Tag).map_err(|_| ()),
             _ => Err(()),
         }
-    }
-}
-
-/// The name of a tag of posts, in the one form that the schema accepts: lower case, digits and single hyphens, at most 40 of them.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct TagName {
-    bytes: [u8; 40],
-    length: u8,
-}
-
-impl TagName {
-    /// None if no tag can have this name, so that nothing needs to be asked or kept for it.
-    pub fn new(name: &str) -> Option<Self> {
-        let is_word = |word: &str| {
-            !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-        };
-        let mut bytes = [0; 40];
-        bytes.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
-        let length = u8::try_from(name.len()).ok()?;
-        name.split('-').all(is_word).then_some(Self { bytes, length })
-    }
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
-    }
-}
-
-impl fmt::Display for TagName {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
     }
 }
 
@@ -207,23 +188,6 @@ mod tests {
         fn a_tag_survives_being_written_and_read(one in any_tag(), other in any_tag()) {
             prop_assert_eq!(one.to_string().parse(), Ok(one));
             prop_assert_eq!(one == other, one.to_string() == other.to_string());
-        }
-
-        #[test]
-        fn any_text_is_refused_or_is_the_name(text in "\\PC{0,45}|[a-z0-9-]{0,45}") {
-            if let Some(name) = TagName::new(&text) {
-                prop_assert_eq!(name.as_str(), text);
-            }
-        }
-    }
-
-    #[test]
-    fn names_are_those_of_the_schema() {
-        for name in ["a", "0", "a-b", "query-planner", &"x".repeat(40)] {
-            assert!(TagName::new(name).is_some(), "`{name}` was refused");
-        }
-        for name in ["", "-", "a-", "-a", "a--b", "A", "a b", "ä", "a\0", &"x".repeat(41)] {
-            assert!(TagName::new(name).is_none(), "`{name}` was accepted");
         }
     }
 }

@@ -8,29 +8,66 @@ use bytes::Bytes;
 use tokio::time::sleep;
 
 use super::counters::{Count, Event};
-use super::entry::{Entry, Freshness, Mark, now_ms};
+use super::entry::{Entry, Freshness, Mark, Marks, now_ms};
 use super::flight::{Boarding, Landing};
-use super::key::Tag;
+use super::key::{Key, Tag};
+use super::local::Stamp;
 use super::policy::{Level, Outcome, Policy};
-use super::{Cache, Flight, Inner, Landed, freshness};
+use super::reading::freshness;
+use super::{Cache, Inner};
 use crate::error::AppError;
 
 /// How long one who lost the lease waits for the one who has it, before it makes the entry itself.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
+/// What makes a body when it is called. A closure, so that a hit does not carry the future around that it does not need.
+pub trait Make: FnOnce() -> Self::Making + Send + 'static {
+    /// The making.
+    type Making: Future<Output = Result<Bytes, AppError>> + Send + 'static;
+}
+
+impl<F, M> Make for F
+where
+    F: FnOnce() -> M + Send + 'static,
+    M: Future<Output = Result<Bytes, AppError>> + Send + 'static,
+{
+    type Making = M;
+}
+
+/// What is in flight: a thing, as it is under these marks. Who has seen a newer mark must not be given what was begun under an older one.
+#[derive(Clone, Copy, Eq, Hash, PartialEq)]
+pub(super) struct Flight {
+    key: Key,
+    /// None if Redis did not answer.
+    marks: Option<Marks>,
+    stamp: Stamp,
+    /// If an entry is shown meanwhile, the one that is to be made anew: when it was made.
+    refreshed: Option<u64>,
+}
+
+impl Flight {
+    pub(super) fn of(key: Key, stamp: Stamp, marks: Option<Marks>) -> Self {
+        Self { key, marks, stamp, refreshed: None }
+    }
+
+    pub(super) fn refreshing(key: Key, stamp: Stamp, shown: &Entry) -> Self {
+        Self { key, marks: None, stamp, refreshed: Some(shown.computed_at_ms()) }
+    }
+}
+
+/// What comes of a flight. None if another server is at it and nobody here waits.
+pub(super) type Landed = Result<Option<(Arc<Entry>, Outcome)>, Arc<AppError>>;
+
 impl Cache {
     /// Has an entry made, or waits for whoever is making it.
-    pub(super) async fn make_or_wait<F, M>(
+    pub(super) async fn make_or_wait(
         &self,
         policy: &'static Policy,
         flight: Flight,
-        make: F,
-    ) -> Result<(Arc<Entry>, Outcome), AppError>
-    where
-        F: FnOnce() -> M + Send + 'static,
-        M: Future<Output = Result<Bytes, AppError>> + Send + 'static,
-    {
+        make: impl Make,
+    ) -> Result<(Arc<Entry>, Outcome), AppError> {
         let key = flight.key;
+        self.0.counters.read(policy.level, if flight.marks.is_some() { Event::Miss } else { Event::Bypass });
         let (waiting, is_leader) = match self.0.flights.board(flight) {
             Boarding::Leader(landing, waiting) => {
                 self.take_off(policy, flight, landing, make);
@@ -50,17 +87,15 @@ impl Cache {
         }
     }
 
+    /// Has an entry made anew that is shown meanwhile, unless somebody does already.
+    pub(super) fn make_meanwhile(&self, policy: &'static Policy, flight: Flight, make: impl Make) {
+        if let Boarding::Leader(landing, _) = self.0.flights.board(flight) {
+            self.take_off(policy, flight, landing, make);
+        }
+    }
+
     /// Begins to make an entry, in a task of its own, so that a client who leaves does not take the work of all who wait with it.
-    pub(super) fn take_off<F, M>(
-        &self,
-        policy: &'static Policy,
-        flight: Flight,
-        landing: Landing<Flight, Landed>,
-        make: F,
-    ) where
-        F: FnOnce() -> M + Send + 'static,
-        M: Future<Output = Result<Bytes, AppError>> + Send + 'static,
-    {
+    fn take_off(&self, policy: &'static Policy, flight: Flight, landing: Landing<Flight, Landed>, make: impl Make) {
         let inner = Arc::clone(&self.0);
         let flying = async move { landing.land(inner.fly(policy, flight, make).await.map_err(Arc::new)) };
         tokio::spawn(crate::telemetry::in_this_request(flying));
@@ -69,16 +104,12 @@ impl Cache {
 
 impl Inner {
     /// Makes an entry, unless another server is making it or has made it.
-    async fn fly<F, M>(
+    async fn fly(
         &self,
         policy: &'static Policy,
         flight: Flight,
-        make: F,
-    ) -> Result<Option<(Arc<Entry>, Outcome)>, AppError>
-    where
-        F: FnOnce() -> M,
-        M: Future<Output = Result<Bytes, AppError>>,
-    {
+        make: impl Make,
+    ) -> Result<Option<(Arc<Entry>, Outcome)>, AppError> {
         let key = flight.key;
         let Some(store) = self.store.as_ref().filter(|_| flight.refreshed.is_some() || flight.marks.is_some()) else {
             let entry = self.compute(policy, make, None).await?;
@@ -130,11 +161,12 @@ impl Inner {
     }
 
     /// Asks for the thing itself, as one of as many as there are connections to the database.
-    async fn compute<F, M>(&self, policy: &Policy, make: F, marks: Option<[Mark; 2]>) -> Result<Arc<Entry>, AppError>
-    where
-        F: FnOnce() -> M,
-        M: Future<Output = Result<Bytes, AppError>>,
-    {
+    async fn compute(
+        &self,
+        policy: &Policy,
+        make: impl Make,
+        marks: Option<[Mark; 2]>,
+    ) -> Result<Arc<Entry>, AppError> {
         let _permit = self.computing.acquire().await;
         self.counters.add(Count::Computed, 1);
         let started = Instant::now();

@@ -10,7 +10,7 @@ mod text;
 mod writing;
 
 pub use account::{Bio, Email, PASSWORD_BYTES_MAX, Password, Registration, Username};
-pub use tags::{TAGS_MAX, TagNames};
+pub use tags::{TAGS_MAX, TagName, TagNames};
 pub use writing::{
     COMMENT_CHARACTERS_MAX, CommentContent, CommentInput, POST_CHARACTERS_MAX, PostContent, PostInput,
     TITLE_CHARACTERS_MAX, Title,

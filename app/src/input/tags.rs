@@ -1,5 +1,7 @@
 //! The tags of a post. A tag is also an address (`/tags/query-planner`), so it has one spelling, to which what people type is brought.
 
+use std::fmt;
+
 /// The most tags of a post.
 pub const TAGS_MAX: usize = 8;
 
@@ -55,6 +57,37 @@ fn spelling(name: &str) -> Result<String, String> {
     Ok(words.join("-").to_ascii_lowercase())
 }
 
+/// The name of a tag of posts, in the one form that the schema accepts: lower case, digits and single hyphens, at most 40 of them.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct TagName {
+    bytes: [u8; 40],
+    length: u8,
+}
+
+impl TagName {
+    /// None if no tag can have this name, so that nothing needs to be asked or kept for it.
+    pub fn new(name: &str) -> Option<Self> {
+        let is_word = |word: &str| {
+            !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        };
+        let mut bytes = [0; 40];
+        bytes.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
+        let length = u8::try_from(name.len()).ok()?;
+        name.split('-').all(is_word).then_some(Self { bytes, length })
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.bytes[..usize::from(self.length)]).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for TagName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -79,10 +112,27 @@ mod tests {
 
     proptest! {
         #[test]
+        fn any_text_is_refused_or_is_the_name(text in "\\PC{0,45}|[a-z0-9-]{0,45}") {
+            if let Some(name) = TagName::new(&text) {
+                prop_assert_eq!(name.as_str(), text);
+            }
+        }
+
+        #[test]
         fn a_spelling_is_its_own_spelling(line in "[a-zA-Z0-9 _,é-]{0,60}") {
             if let Ok(tags) = TagNames::parse_line(&line) {
                 prop_assert_eq!(TagNames::parse_line(&tags.as_slice().join(",")), Ok(tags));
             }
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_the_schema() {
+        for name in ["a", "0", "a-b", "query-planner", &"x".repeat(40)] {
+            assert!(TagName::new(name).is_some(), "`{name}` was refused");
+        }
+        for name in ["", "-", "a-", "-a", "a--b", "A", "a b", "ä", "a\0", &"x".repeat(41)] {
+            assert!(TagName::new(name).is_none(), "`{name}` was accepted");
         }
     }
 }

@@ -5,9 +5,10 @@
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 
-use crate::cache::{FEEDS, Key, LISTS, Policy, TagName};
+use crate::cache::{FEEDS, Key, LISTS, Policy};
 use crate::cursor::Cursor;
 use crate::http::{self, Content, Page, Wants};
+use crate::input::TagName;
 use crate::state::AppState;
 
 /// Answers a GET request without a body, from its address and headers, if that can be done at once.

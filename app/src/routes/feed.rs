@@ -12,11 +12,12 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use super::parse_id;
-use crate::cache::{FEEDS, Key, TagName};
+use crate::cache::{FEEDS, Key};
 use crate::cursor::Cursor;
 use crate::db::{self, PostSummary};
 use crate::error::AppError;
 use crate::http::{self, Content, Page, Wants};
+use crate::input::TagName;
 use crate::markdown;
 use crate::state::AppState;
 

@@ -11,11 +11,12 @@ use minijinja::{Value, context};
 use serde::Deserialize;
 
 use super::parse_id;
-use crate::cache::{Key, LISTS, TagName};
+use crate::cache::{Key, LISTS};
 use crate::cursor::Cursor;
 use crate::db::{self, PostSummary};
 use crate::error::AppError;
 use crate::http::{self, Content, Page, Wants};
+use crate::input::TagName;
 use crate::state::AppState;
 use crate::{markdown, pages};
 

@@ -46,7 +46,7 @@ async fn assert_plain(app: &TestApp, expected: &[Page], headers: &[(&str, &str)]
     assert_eq!(made(), before, "{headers:?} made other entries");
 }
 
-/// Class 1, cacheability that is inferred (CVE-2026-35192): a page that no policy names is not kept, whatever its headers say.
+/// Class 1, what may be kept is guessed, as it was behind all seven: a page that no policy names is not kept, whatever its headers say.
 #[tokio::test]
 async fn nothing_is_kept_unless_its_route_says_so() {
     let database = TestDatabase::tiny().await;
@@ -59,7 +59,8 @@ async fn nothing_is_kept_unless_its_route_says_so() {
     assert_eq!(app.cache.counters().total("cache_computed"), 0);
 }
 
-/// Class 2, `Vary: Cookie` forgotten: no cookie changes a page that is kept, so none has to be named.
+/// Class 2, a page that depends on cookies is stored because the request brought other ones (CVE-2026-48588): no cookie changes a page that is
+/// kept.
 #[tokio::test]
 async fn cookies_change_nothing() {
     let database = TestDatabase::tiny().await;
@@ -75,7 +76,7 @@ async fn cookies_change_nothing() {
     }
 }
 
-/// Class 3, a response that sets a cookie is stored: an entry holds a body and nothing else, so no cookie can be in it; and a response that
+/// Class 3, a response that sets a cookie is stored (CVE-2026-35192, a session that was written at each request): an entry holds a body and nothing else, so no cookie can be in it; and a response that
 /// sets one is marked as nobody's to keep, whatever its page meant.
 #[test]
 fn who_sets_a_cookie_is_kept_by_nobody() {
@@ -104,7 +105,7 @@ async fn cache_control_of_a_request_changes_nothing() {
     }
 }
 
-/// Class 5, `Vary: *` is stored (CVE-2026-6907, CVE-2026-48587): the only header that a kept page varies by is the one that it is kept in two
+/// Class 5, `Vary: *` is stored, plainly or with a space before it (CVE-2026-6907, CVE-2026-48587): the only header that a kept page varies by is the one that it is kept in two
 /// forms for.
 #[tokio::test]
 async fn what_a_page_varies_by_is_known() {
@@ -125,7 +126,7 @@ async fn what_a_page_varies_by_is_known() {
     }
 }
 
-/// Class 6, a page that was made for an `Authorization` is stored: no page that is kept knows who asks.
+/// Class 6, a page that was made for an `Authorization` is stored (CVE-2026-35193): no page that is kept knows who asks.
 #[tokio::test]
 async fn who_asks_changes_nothing() {
     let database = TestDatabase::tiny().await;
@@ -142,7 +143,21 @@ async fn who_asks_changes_nothing() {
     }
 }
 
-/// Class 7, two spellings of an address or a host meet under one key, or one page lies under as many keys as there are spellings: keys are
+/// Class 7, two requests that differ share a key, as one without a header and one with an empty header did (CVE-2026-113593): nothing is kept
+/// that differs between the two.
+#[tokio::test]
+async fn an_empty_header_is_none() {
+    let database = TestDatabase::tiny().await;
+    let app = TestApp::start(&database, &[]).await;
+    let expected = plain(&app).await;
+    for name in
+        ["accept-encoding", "accept-language", "authorization", "cookie", "if-none-match", "origin", "x-real-ip"]
+    {
+        assert_plain(&app, &expected, &[(name, "")]).await;
+    }
+}
+
+/// The same of keys: two spellings of an address or a host meet under one key, or one page lies under as many keys as there are spellings: keys are
 /// made of what an address means, and hosts are no part of them.
 #[tokio::test]
 async fn spellings_neither_meet_nor_multiply() {

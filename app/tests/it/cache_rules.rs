@@ -141,7 +141,7 @@ async fn tags_kill_what_is_under_them() {
     let database = TestDatabase::empty().await;
     let cache = connect(&database, &config(&database, LocalCache::Strict)).await;
     let start = app::cursor::Cursor::START;
-    let notes = app::cache::TagName::new("notes").unwrap();
+    let notes = app::input::TagName::new("notes").unwrap();
     let keys = [
         Key::PostList(start),
         Key::Feed,

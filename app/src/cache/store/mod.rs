@@ -1,6 +1,9 @@
 //! Redis, as the cache uses it: which keys there are, what is sent in one round trip, and for how long anybody waits. It knows nothing of
 //! pages, and an answer that does not come is None, never an error: without Redis there is no cache, and that is all.
 
+mod breaker;
+mod heartbeat;
+
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -11,10 +14,12 @@ use redis::{
     Client, Cmd, FromRedisValue, IntoConnectionInfo, Pipeline, ProtocolVersion, RedisResult, RedisWrite, Value,
 };
 
-use super::breaker::{Breaker, BreakerState};
+use breaker::Breaker;
+pub use breaker::BreakerState;
+use heartbeat::Heartbeat;
+
 use super::counters::{Count, Counters};
 use super::entry::{Entry, Mark, Marks, millis};
-use super::heartbeat::Heartbeat;
 use super::key::{Key, Tag};
 use super::policy::Policy;
 
@@ -54,6 +59,14 @@ pub(super) struct Claim {
     pub(super) is_won: bool,
     pub(super) entry: Option<Entry>,
     pub(super) marks: Marks,
+}
+
+/// What a reader finds.
+pub(super) struct Read {
+    /// The entries as they were asked for, not yet read.
+    pub(super) entries: Vec<Option<Vec<u8>>>,
+    /// The marks of the tags, in their order.
+    pub(super) marks: Vec<Option<Mark>>,
 }
 
 /// The right to make an entry: whoever holds the token under which it was set.
@@ -99,13 +112,15 @@ impl Store {
         &self,
         counters: &Counters,
         entries: impl Iterator<Item = Key>,
-        tags: impl Iterator<Item = Tag>,
-    ) -> Option<Vec<Option<Vec<u8>>>> {
+        tags: &[Tag],
+    ) -> Option<Read> {
         let mut command = Cmd::with_capacity(6, 256);
         command.arg("MGET");
         entries.for_each(|key| self.write_entry_key(&mut command, key));
-        tags.for_each(|tag| self.write_mark_key(&mut command, tag));
-        self.send(counters, &command).await
+        tags.iter().for_each(|tag| self.write_mark_key(&mut command, *tag));
+        let mut entries: Vec<Option<Vec<u8>>> = self.send(counters, &command).await?;
+        let marks = entries.split_off(entries.len().saturating_sub(tags.len()));
+        Some(Read { entries, marks: marks.into_iter().map(mark).collect() })
     }
 
     /// Asks for the right to make an entry and looks once more whether somebody else has made it, in one round trip.
@@ -119,8 +134,7 @@ impl Store {
         self.write_mark_key(&mut look, Tag::All);
         pipeline.add_command(look);
         let (lease, [entry, own, all]): (Value, [Option<Vec<u8>>; 3]) = self.send_all(counters, &pipeline).await?;
-        let marks = [own, all].map(|mark| mark.and_then(|mark| mark.try_into().ok()));
-        Some(Claim { is_won: lease == Value::Okay, entry: entry.and_then(Entry::decode), marks })
+        Some(Claim { is_won: lease == Value::Okay, entry: entry.and_then(Entry::decode), marks: [own, all].map(mark) })
     }
 
     /// Sets the marks that are missing, unless somebody else has set them by now. Gives all of them.
@@ -248,6 +262,11 @@ impl Store {
     fn lease_key(&self, key: Key) -> String {
         format!("{}:lease:{key}", self.prefix)
     }
+}
+
+/// A mark as Redis has it. What is no mark is none.
+fn mark(bytes: Option<Vec<u8>>) -> Option<Mark> {
+    bytes?.try_into().ok()
 }
 
 /// Whether a command respects the breaker.

@@ -1,22 +1,19 @@
-//! An entry: what it holds, how it lies in Redis, and whether it may be shown.
+//! An entry: what it holds, and whether it may be shown. How it lies in Redis is told in [`coding`].
+
+mod coding;
+mod fingerprint;
 
 use std::io::Write;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
+pub use fingerprint::Fingerprint;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use sha2::{Digest, Sha256};
 
 use super::policy::Policy;
 use crate::http::Prepared;
-
-/// Changes when the layout of an entry changes, so that servers of two versions do not misread each other's entries.
-const VERSION: u8 = 2;
-const IS_NEGATIVE: u8 = 1;
-const HAS_GZIP: u8 = 2;
-const HEADER_BYTES: usize = 66;
 
 /// Below this, compressing costs more than it saves.
 const GZIP_BYTES_MIN: usize = 1024;
@@ -27,28 +24,6 @@ pub(super) type Mark = [u8; 16];
 
 /// The marks of an entry's own tag and of `Tag::All`, as they were before the database was asked; None where there is none.
 pub(super) type Marks = [Option<Mark>; 2];
-
-/// The fingerprint of a body: equal bodies have equal ones.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Fingerprint([u8; 16]);
-
-impl Fingerprint {
-    /// Of these bytes.
-    pub fn of(bytes: &[u8]) -> Self {
-        let mut short = [0; 16];
-        short.copy_from_slice(&Sha256::digest(bytes)[..16]);
-        Self(short)
-    }
-
-    /// Of a page that is put together from parts with these fingerprints, by templates that are the same for the same program.
-    pub fn joined<'a>(parts: impl IntoIterator<Item = &'a Entry>) -> Self {
-        Self::of(&parts.into_iter().flat_map(|entry| entry.fingerprint.0).collect::<Vec<u8>>())
-    }
-
-    pub(crate) fn to_u128(self) -> u128 {
-        u128::from_be_bytes(self.0)
-    }
-}
 
 /// A body, and what must be known to show it.
 #[derive(Debug)]
@@ -195,45 +170,6 @@ impl Entry {
         if self.is_negative { policy.negative_ttl } else { policy.ttl }
     }
 
-    /// As Redis keeps it; None if it must not be kept.
-    pub(super) fn encode(&self) -> Option<Vec<u8>> {
-        let gzip = self.gzip.get().filter(|gzip| !gzip.is_empty());
-        let mut entry = BytesMut::with_capacity(HEADER_BYTES + self.body.len() + gzip.map_or(0, Bytes::len));
-        entry.put_u8(VERSION);
-        entry.put_u8(if self.is_negative { IS_NEGATIVE } else { 0 } | gzip.map_or(0, |_| HAS_GZIP));
-        entry.put_u64(self.computed_at_ms);
-        entry.put_u32(self.cost_us);
-        entry.put_slice(self.marks?.as_flattened());
-        entry.put_slice(&self.fingerprint.0);
-        entry.put_u32(u32::try_from(self.body.len()).ok()?);
-        entry.put_slice(&self.body);
-        entry.put_slice(gzip.unwrap_or(&Bytes::new()));
-        Some(entry.into())
-    }
-
-    /// What `encode` has written; None for anything else. The bodies are not copied.
-    pub(super) fn decode(entry: Vec<u8>) -> Option<Self> {
-        let entry = Bytes::from(entry);
-        let header: &[u8; HEADER_BYTES] = entry.first_chunk()?;
-        let (version, flags) = (header[0], header[1]);
-        let length = usize::try_from(u32::from_be_bytes(*header.last_chunk()?)).ok()?;
-        let body_end = HEADER_BYTES.checked_add(length)?;
-        if version != VERSION || entry.len() < body_end || (flags & HAS_GZIP == 0) != (entry.len() == body_end) {
-            return None;
-        }
-        let gzip = if flags & HAS_GZIP == 0 { OnceLock::new() } else { OnceLock::from(entry.slice(body_end..)) };
-        Some(Self {
-            body: entry.slice(HEADER_BYTES..body_end),
-            gzip,
-            fingerprint: Fingerprint(*header[46..].first_chunk()?),
-            is_negative: flags & IS_NEGATIVE != 0,
-            computed_at_ms: u64::from_be_bytes(*header[2..].first_chunk()?),
-            cost_us: u32::from_be_bytes(*header[10..].first_chunk()?),
-            marks: Some([*header[14..].first_chunk()?, *header[30..].first_chunk()?]),
-            prepared: Prepared::default(),
-        })
-    }
-
     /// What it takes of memory, roughly.
     pub(super) fn weight(&self) -> u64 {
         // The body, its compressed form even if it is still to come, and the headers of the responses.
@@ -266,7 +202,7 @@ mod tests {
     use super::*;
     use crate::cache::policy::{LISTS, Level};
 
-    fn any_entry() -> impl Strategy<Value = Entry> {
+    pub(super) fn any_entry() -> impl Strategy<Value = Entry> {
         (
             proptest::collection::vec(any::<u8>(), 0..3000),
             any::<bool>(),
@@ -285,36 +221,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn an_entry_survives_being_written_and_read(entry in any_entry()) {
-            let read = Entry::decode(entry.encode().unwrap()).unwrap();
-            prop_assert_eq!(read.body(), entry.body());
-            prop_assert_eq!(read.fingerprint(), entry.fingerprint());
-            prop_assert_eq!(
-                (read.is_negative, read.computed_at_ms, read.cost_us, read.marks),
-                (entry.is_negative, entry.computed_at_ms, entry.cost_us, entry.marks)
-            );
-            prop_assert_eq!(read.gzip.get(), entry.gzip.get().filter(|gzip| !gzip.is_empty()));
-        }
-
-        #[test]
-        fn what_was_cut_off_is_not_read(entry in any_entry(), cut in any::<prop::sample::Index>()) {
-            let whole = entry.encode().unwrap();
-            let cut = cut.index(whole.len());
-            if let Some(read) = Entry::decode(whole[..cut].to_vec()) {
-                // Only the compressed form can be cut without being noticed here, and Redis does not cut.
-                prop_assert!(entry.gzip.get().is_some() && read.body() == entry.body());
-            }
-        }
-
-        #[test]
-        fn any_bytes_are_refused_or_read(mut entry: Vec<u8>) {
-            if let Some(version) = entry.first_mut() {
-                *version = VERSION;
-            }
-            let _ = Entry::decode(entry);
-        }
-
         #[test]
         fn only_the_very_marks_keep_it_alive(entry in any_entry(), other: [Option<Mark>; 2]) {
             let made_under = entry.marks.unwrap();
