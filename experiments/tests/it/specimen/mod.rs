@@ -3,6 +3,7 @@
 
 mod cold_page;
 mod draining;
+mod long_post;
 mod reading;
 mod retrying;
 mod sessions;

@@ -14,8 +14,9 @@ use super::size;
 const POSTS: u64 = 8;
 const READERS: usize = 24;
 
-/// In this mode a page may be older than what was acknowledged, but not by more than this.
-const FAST_BOUND: Duration = Duration::from_secs(2);
+/// In this mode a page may be older than what was acknowledged, but not by more than this: the second for which an entry is believed, and
+/// time for the answer that it was checked with.
+const FAST_BOUND: Duration = Duration::from_millis(1_250);
 
 /// What is known of one post: the number of the last comment that was acknowledged, and when each was.
 #[derive(Default)]

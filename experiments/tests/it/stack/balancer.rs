@@ -216,7 +216,7 @@ async fn what_is_not_for_the_public_ends_at_the_balancer() {
             "{path}"
         );
     }
-    let too_long = client.post(format!("{}/page", nginx.url())).body("x".repeat(512 * 1024 + 1)).send().await.unwrap();
+    let too_long = client.post(format!("{}/page", nginx.url())).body("x".repeat(1280 * 1024 + 1)).send().await.unwrap();
     assert_eq!(too_long.status(), 413);
 }
 
