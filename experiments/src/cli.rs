@@ -135,10 +135,10 @@ enum BenchCommand {
     /// Print what the blog costs beside a bare server, NGINX and pgbench; exit code 15 says that a promise was not kept.
     App {
         /// Blocks; in each every contender is tried once. Fewer than six give no interval.
-        #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100))]
+        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100))]
         blocks: u32,
-        /// Measured seconds of a trial at the offered rate.
-        #[arg(long, default_value_t = 2.0)]
+        /// Measured seconds of each contender at the offered rate in a block.
+        #[arg(long, default_value_t = 3.0)]
         seconds: f64,
         /// Offered requests per second.
         #[arg(long, default_value_t = 2000.0)]

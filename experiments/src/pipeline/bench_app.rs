@@ -2,6 +2,7 @@
 //! same run, in blocks that try every contender once; what is promised of the blog stands here as a number, and missing it is an
 //! exit code. It leaves no rows: the notebook's steps compare configurations of the blog, this compares it with others.
 
+mod asking;
 mod contest;
 mod counting;
 mod database;
@@ -23,7 +24,7 @@ use site::{Local, Site};
 pub struct BenchAppOptions {
     /// Blocks; in each every contender is tried once. Fewer than six give no interval.
     pub blocks: u32,
-    /// Measured seconds of a trial at the offered rate; the closed loop gets half of it.
+    /// Measured seconds of each contender at the offered rate in a block; the closed loop gets a third of it.
     pub seconds: f64,
     /// Offered rate.
     pub rate_per_s: f64,

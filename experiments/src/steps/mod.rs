@@ -29,6 +29,7 @@ pub use blog::{Blog, Placement, Programs, Setup};
 pub use events::{Event, EventKind, EventLog, Span, read_events, spans};
 pub use profile::{DataParameters, Profile, Usage, unknown};
 pub use progress::Progress;
+pub(crate) use trial::slices;
 
 /// What measuring a step gives back: nothing but that it went well; the rows are on disk.
 pub type Measuring<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;

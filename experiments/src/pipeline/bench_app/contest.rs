@@ -1,31 +1,44 @@
-//! The cached list page from everybody who can answer with it: in each block every contender once, in random order, at the same rate
-//! and then as fast as the generator can ask.
+//! The cached list page from everybody who can answer with it, at the same rate and then as fast as the generator can ask. All of them are
+//! up, and the load goes round them in slices of a fraction of a second, in an order that is drawn anew for each round: what the
+//! machine goes through in ten seconds meets all of them alike.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 
 use super::{
-    reference::{ACCEPT_ENCODING, Page},
+    asking::{page, spec},
+    reference::Page,
     site::{Local, Site},
 };
 use crate::{
-    load::{
-        event::Event,
-        recorder::CacheStatus,
-        result::TrialResult,
-        spec::{Arrivals, Cookies, Endpoint, Expect, Method, Phase, SPEC_VERSION, Target, TrialSpec, WorkerPart},
-    },
+    load::{event::Event, recorder::CacheStatus, result::TrialResult, spec::Phase},
     probe::{
         component::{Component, Snapshot},
         source::{self, Detail},
     },
-    steps::{Blog, blocks},
+    steps::{
+        Blog, blocks,
+        slices::{self, PAUSE_S, Slice},
+    },
 };
 
 /// Connections of the generator.
 const USERS: u32 = 32;
-const WARM_UP_S: f64 = 0.5;
+const WARM_UP_S: f64 = 0.2;
+
+/// Slices of each contender in a block, at the rate.
+const ROUNDS: u32 = 10;
+
+/// The closed loop gets this part of the time.
+const CLOSED_SHARE: f64 = 1.0 / 3.0;
+
+/// The requests of the slice before have so long to end before the counters are read.
+const TAIL: Duration = Duration::from_millis(40);
 
 /// What is offered.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +75,13 @@ struct Contender {
     caches: bool,
 }
 
+/// What the server whose turn it was used in a slice, and what the host took away meanwhile.
+#[derive(Debug, Clone, Copy)]
+struct Used {
+    cpu_us: u64,
+    steal_share: Option<f64>,
+}
+
 impl<'a> Contest<'a> {
     pub(super) fn new(site: &'a Site, rate: Rate) -> Self {
         Self { site, rate, tried: BTreeMap::new() }
@@ -70,14 +90,33 @@ impl<'a> Contest<'a> {
     /// Tries everybody once.
     pub(super) async fn block(&mut self, seed: u64, block: u32) -> Result<()> {
         let contenders = contenders(self.site)?;
-        let order = blocks(seed, "bench app", contenders.len(), block).pop().context("there is no block")?;
-        for place in order {
-            let contender = &contenders[place];
-            // One of them asks Redis for the page without ever making it. Whoever had it made last may have done so long ago.
-            Page::fetch(self.site.cached(Local::Off)?.address()).await?;
-            let tried = try_one(&self.site.blog, contender, self.rate, self.site.page.body.len() as u64, block)
-                .await
+        let names: Vec<&str> = contenders.iter().map(|contender| contender.name).collect();
+        let order = blocks(seed, &format!("bench app {block}"), contenders.len(), ROUNDS);
+        let phases = [
+            Phase::warm_up(WARM_UP_S, Some(self.rate.per_s)),
+            Phase::new("rate", self.rate.seconds, Some(self.rate.per_s)),
+            Phase::new("closed", self.rate.seconds * CLOSED_SHARE, None),
+        ];
+        let mut slices = slices::cut(&phases, &names, &order);
+        // One of them asks Redis for the page without ever making it. Whoever had it made last may have done so long ago.
+        Page::fetch(self.site.cached(Local::Off)?.address()).await?;
+        let (mut seen, used) = ask(&self.site.blog, &contenders, &slices, block).await?;
+        slices::mark(&mut slices, &used.iter().map(|used| used.steal_share).collect::<Vec<_>>());
+        for (phase, slice) in seen.phases.iter_mut().zip(&slices) {
+            phase.measured &= !slice.left_out;
+        }
+        for (place, contender) in contenders.iter().enumerate() {
+            let own = |slice: &&Slice| slice.planned.target == place;
+            let name_of = |name: &str| slices.iter().filter(own).find(|slice| slice.planned.name == name);
+            let part = seen.part(|name| Some(name_of(name)?.kept_as()));
+            check(&part, contender, self.site.page.body.len() as u64)
                 .with_context(|| format!("`{}` failed in block {block}", contender.name))?;
+            let measured = slices.iter().filter(|slice| slice.planned.measured).zip(&used);
+            let own = measured.filter(|(slice, _)| own(slice) && !slice.left_out);
+            let cpu_us = |phase: &str| -> u64 {
+                own.clone().filter(|(slice, _)| slice.of == phase).map(|(_, used)| used.cpu_us).sum()
+            };
+            let tried = conclude(&part, cpu_us("rate"), cpu_us("closed"));
             self.tried.entry(contender.name).or_default().push(tried);
         }
         Ok(())
@@ -101,31 +140,45 @@ fn contenders(site: &Site) -> Result<Vec<Contender>> {
     Ok(contenders)
 }
 
-async fn try_one(blog: &Blog, contender: &Contender, rate: Rate, body_bytes: u64, block: u32) -> Result<Tried> {
-    let phases = vec![
-        Phase::warm_up(WARM_UP_S, Some(rate.per_s)),
-        Phase::new("rate", rate.seconds, Some(rate.per_s)),
-        Phase::new("closed", rate.seconds / 2.0, None),
-    ];
-    let spec = spec(blog, contender.address, u64::from(block), USERS, phases, vec![page("list", "/")]);
-    let mut cpu_us = Vec::new();
-    let result = run(blog, &spec, contender.pid, &mut cpu_us).await?;
-    check(&result, contender, body_bytes)?;
-    let [at_rate, closed] = [0, 1].map(|phase| cpu_us.get(phase).copied().unwrap_or(0).max(1) as f64 / 1e6);
-    let [rated, looped] = ["rate", "closed"].map(|name| {
-        result.phases.iter().find(|phase| phase.name == name).map_or(0, |phase| phase.expected_count) as f64
+/// Asks everybody in turns, and reads at the edges of the measured slices what the one whose turn it is has used. A reading that comes
+/// too late counts as if the host had taken all away: it belongs to two slices, so that its round is left out.
+async fn ask(blog: &Blog, contenders: &[Contender], slices: &[Slice], block: u32) -> Result<(TrialResult, Vec<Used>)> {
+    let components: Vec<Component> =
+        contenders.iter().map(|contender| Component::new(contender.name, contender.pid)).collect();
+    let addresses: Vec<SocketAddr> = contenders.iter().map(|contender| contender.address).collect();
+    let phases = slices.iter().map(|slice| slice.planned.clone()).collect();
+    let spec = spec(blog, &addresses, u64::from(block), USERS, phases, vec![page("list", "/")]);
+    let mut reader = source::open()?;
+    let mut used = Vec::new();
+    let mut open: Option<(&Slice, Snapshot)> = None;
+    let mut trouble = None;
+    let runner = blog.runner();
+    let outcome = runner.run(&spec, async |event| {
+        let next = match event {
+            Event::Phase { name } => slices.iter().find(|slice| slice.planned.name == name),
+            Event::Measured => None,
+            Event::Measuring { .. } => return,
+        };
+        let pause_ends = Instant::now() + Duration::from_secs_f64(PAUSE_S);
+        tokio::time::sleep(TAIL).await;
+        let now = match Snapshot::read(reader.as_mut(), &components, Detail::Cpu) {
+            Ok(now) => now,
+            Err(error) => return trouble = trouble.take().or(Some(error)),
+        };
+        let is_late = next.is_some() && Instant::now() > pause_ends;
+        if let Some((slice, before)) = open.take() {
+            let difference = Snapshot::difference(&before, &now);
+            let own = difference.components.get(contenders[slice.planned.target].name);
+            let steal_share = if is_late { Some(1.0) } else { difference.noise.steal_share() };
+            used.push(Used { cpu_us: own.map_or(0, |own| own.cpu_us()), steal_share });
+        }
+        open = next.filter(|slice| slice.planned.measured).map(|slice| (slice, now));
     });
-    let latency = result.merged(|cell| &cell.latency_us, |cell| cell.phase == "rate");
-    let quantile = |share| latency.quantile_us(share).unwrap_or(0) as f64;
-    let closed_s = rate.seconds / 2.0;
-    Ok(Tried {
-        per_cpu_s: rated / at_rate,
-        p50_us: quantile(0.5),
-        p99_us: quantile(0.99),
-        closed_per_cpu_s: looped / closed,
-        closed_per_s: looped / closed_s,
-        closed_share: closed / closed_s,
-    })
+    let result = outcome.await?.result;
+    match trouble {
+        Some(error) => Err(error),
+        None => Ok((result, used)),
+    }
 }
 
 /// Everybody answers everything, with the same body, and the blog does so from its cache.
@@ -147,78 +200,19 @@ fn check(result: &TrialResult, contender: &Contender, body_bytes: u64) -> Result
     Ok(())
 }
 
-/// A page of the site, as a browser asks for it.
-pub(super) fn page(name: &str, path: &str) -> Endpoint {
-    let (header, value) = ACCEPT_ENCODING;
-    Endpoint {
-        name: name.to_owned(),
-        weight: 1,
-        method: Method::Get,
-        path: path.to_owned(),
-        ids: None,
-        form: BTreeMap::new(),
-        headers: [(header.to_owned(), value.to_owned())].into(),
-        expect: Expect::default(),
+fn conclude(part: &TrialResult, rate_cpu_us: u64, closed_cpu_us: u64) -> Tried {
+    let phase = |name: &str| part.phases.iter().find(|phase| phase.name == name);
+    let answers = |name: &str| phase(name).map_or(0, |phase| phase.expected_count) as f64;
+    let [at_rate, closed] = [rate_cpu_us, closed_cpu_us].map(|cpu_us| cpu_us.max(1) as f64 / 1e6);
+    let closed_s = phase("closed").map_or(f64::NAN, |phase| phase.duration_s);
+    let latency = part.merged(|cell| &cell.latency_us, |cell| cell.phase == "rate");
+    let quantile = |share| latency.quantile_us(share).unwrap_or(0) as f64;
+    Tried {
+        per_cpu_s: answers("rate") / at_rate,
+        p50_us: quantile(0.5),
+        p99_us: quantile(0.99),
+        closed_per_cpu_s: answers("closed") / closed,
+        closed_per_s: answers("closed") / closed_s,
+        closed_share: closed / closed_s,
     }
-}
-
-/// A trial of one server without a balancer.
-pub(super) fn spec(
-    blog: &Blog,
-    server: SocketAddr,
-    seed: u64,
-    users: u32,
-    phases: Vec<Phase>,
-    mix: Vec<Endpoint>,
-) -> TrialSpec {
-    TrialSpec {
-        version: SPEC_VERSION,
-        targets: vec![Target::new(format!("http://{server}"))],
-        seed,
-        users,
-        worker: WorkerPart::default(),
-        arrivals: Arrivals::Poisson,
-        cookies: Cookies::None,
-        requests_per_session: None,
-        timeout_s: 10,
-        drain_limit_s: 20,
-        cpu_list: blog.placement.generator().to_vec(),
-        phases,
-        mix,
-        session_start: None,
-        output: blog.folder.path().join("bench.json"),
-    }
-}
-
-/// Runs a trial, and reads what the processes of `pid` used in each of its measured phases.
-pub(super) async fn run(blog: &Blog, spec: &TrialSpec, pid: u32, cpu_us: &mut Vec<u64>) -> Result<TrialResult> {
-    let components = [Component::new("server", pid)];
-    let mut reader = source::open()?;
-    let mut edges = Vec::new();
-    let mut trouble = None;
-    let measured = |name: &str| spec.phases.iter().any(|phase| phase.measured && phase.name == name);
-    let outcome = blog
-        .runner()
-        .run(spec, async |event| {
-            let is_edge = match &event {
-                Event::Phase { name } => measured(name),
-                Event::Measured => true,
-                Event::Measuring { .. } => false,
-            };
-            if is_edge {
-                match Snapshot::read(reader.as_mut(), &components, Detail::Cpu) {
-                    Ok(snapshot) => edges.push(snapshot),
-                    Err(error) => trouble = trouble.take().or(Some(error)),
-                }
-            }
-        })
-        .await?;
-    if let Some(error) = trouble {
-        return Err(error);
-    }
-    let used = |pair: &[Snapshot]| {
-        Snapshot::difference(&pair[0], &pair[1]).components.values().map(crate::probe::component::Usage::cpu_us).sum()
-    };
-    *cpu_us = edges.windows(2).map(used).collect();
-    Ok(outcome.result)
 }

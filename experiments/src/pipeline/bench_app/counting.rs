@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 
 use super::{
-    contest::{page, run, spec},
+    asking::{page, run, spec},
     findings::Findings,
     reference::ACCEPT_ENCODING,
     site::{Local, Site},
@@ -106,7 +106,7 @@ pub(super) async fn memory_under_load(site: &Site) -> Result<u64> {
         Endpoint { ids: popular(data.users), ..page("author", "/authors/{id}") },
     ];
     let phases = vec![Phase::new("load", SECONDS, None)];
-    let spec = spec(&site.blog, server.address(), 1, USERS, phases, mix);
+    let spec = spec(&site.blog, &[server.address()], 1, USERS, phases, mix);
     let result = run(&site.blog, &spec, server.pid(), &mut Vec::new()).await?;
     let phase = result.measured_phases().next().context("nothing was measured")?;
     ensure!(phase.unexpected_count * 100 <= phase.offered_count, "{} requests failed", phase.unexpected_count);

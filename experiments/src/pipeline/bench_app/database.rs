@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 
 use super::{
     DEEP_PAGE, POSTS_PER_PAGE,
-    contest::{page, run, spec},
+    asking::{page, run, spec},
     site::Site,
 };
 use crate::{
@@ -39,7 +39,7 @@ pub(super) async fn block(site: &Site, seconds: f64) -> Result<(f64, f64)> {
 /// PostgreSQL's CPU time for a page, and pages per second. One reader who asks again as soon as it is answered, as pgbench's one client
 /// does.
 async fn uncached(site: &Site, seconds: f64) -> Result<(f64, f64)> {
-    let spec = spec(&site.blog, site.uncached.address(), 1, 1, alone(seconds), vec![page("list", "/")]);
+    let spec = spec(&site.blog, &[site.uncached.address()], 1, 1, alone(seconds), vec![page("list", "/")]);
     let mut cpu_us = Vec::new();
     let result = run(&site.blog, &spec, site.blog.stack.postgres.pid(), &mut cpu_us).await?;
     let phase = result.measured_phases().next().context("nothing was measured")?;
@@ -131,7 +131,7 @@ fn transactions(said: &str) -> Option<f64> {
 pub(super) async fn pages(site: &Site, seconds: f64) -> Result<(f64, f64)> {
     let cursor = deep_cursor(site).await?;
     let mix = vec![page("first", "/"), page("deep", &format!("/?before={cursor}"))];
-    let spec = spec(&site.blog, site.uncached.address(), 1, 1, alone(seconds), mix);
+    let spec = spec(&site.blog, &[site.uncached.address()], 1, 1, alone(seconds), mix);
     let result = run(&site.blog, &spec, site.blog.stack.postgres.pid(), &mut Vec::new()).await?;
     ensure!(result.phases.iter().all(|phase| phase.unexpected_count == 0), "the page far down the list is not served");
     let median = |name: &str| {
