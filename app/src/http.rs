@@ -220,24 +220,44 @@ impl Prepared {
 
 impl Variant {
     fn new(page: &Page<'_>, body: Bytes, is_gzip: bool) -> Self {
-        let mut headers = headers(page.content, page.audience);
-        // Those that every response has, once here instead of once per response.
-        server::prepare_headers(&mut headers);
-        headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+        let mut headers = common(page.content, page.audience).clone();
         headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         if page.audience != Audience::Nobody && page.status == StatusCode::OK {
             headers.insert(ETAG, etag(page.entry.fingerprint(), is_gzip));
+        } else {
+            headers.remove(ETAG);
         }
-        if is_gzip {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        if !is_gzip {
+            headers.remove(CONTENT_ENCODING);
         }
-        if page.cache.is_some() {
-            // Their places, so that a response needs no more room than its copy of this has.
-            headers.insert(AGE, HeaderValue::from_static("0"));
-            headers.insert(CACHE_STATUS, HeaderValue::from_static("app"));
+        if page.cache.is_none() {
+            headers.remove(AGE);
+            headers.remove(CACHE_STATUS);
         }
         Self { headers, body }
     }
+}
+
+/// The headers of all pages of a kind, with a place for each that differs between them: to copy and fill them costs less than to put them
+/// together anew, which a page that comes from Redis does for a single answer.
+fn common(content: Content, audience: Audience) -> &'static HeaderMap {
+    static COMMON: LazyLock<[[HeaderMap; 3]; 3]> = LazyLock::new(|| {
+        let of = |content, audience| {
+            let mut headers = headers(content, audience);
+            // Those that every response has, once here instead of once per response.
+            server::prepare_headers(&mut headers);
+            headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+            headers.insert(ETAG, HeaderValue::from_static("\"\""));
+            headers.insert(AGE, HeaderValue::from_static("0"));
+            headers.insert(CACHE_STATUS, HeaderValue::from_static("app"));
+            headers
+        };
+        let audiences = [Audience::Everybody, Audience::OneReader, Audience::Nobody];
+        [Content::Html, Content::Atom, Content::Json].map(|content| audiences.map(|audience| of(content, audience)))
+    });
+    &COMMON[content as usize][audience as usize]
 }
 
 /// The compressed form is another representation, so it has another strong ETag.

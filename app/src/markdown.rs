@@ -31,12 +31,25 @@ pub fn excerpt(markdown: &str, characters: usize) -> String {
     let source = &markdown[..end.unwrap_or(markdown.len())];
     // A word that was cut is no word. One that is as long as the whole excerpt stays, since there is nothing else.
     let source = if is_cut { source.rsplit_once(char::is_whitespace).map_or(source, |(head, _)| head) } else { source };
+    let source = if is_cut { without_table_at_end(source) } else { source };
     let mut text = plain_text(source, is_cut);
     if is_cut {
         text.truncate(text.trim_end_matches(|character: char| " ,;:.–—-(“".contains(character)).len());
-        text.push_str(if text.is_empty() { "…" } else { " …" });
+        // The space keeps it on the line of the last word.
+        text.push_str(if text.is_empty() { "…" } else { "\u{a0}…" });
     }
     text
+}
+
+/// A table that was cut before its second line is no table, and its head would be read as a sentence.
+fn without_table_at_end(markdown: &str) -> &str {
+    let mut rest = markdown;
+    while let Some((head, last)) = rest.rsplit_once('\n')
+        && last.trim_start().starts_with('|')
+    {
+        rest = head;
+    }
+    rest
 }
 
 /// Joins the text of paragraphs and lists, with single spaces.

@@ -238,11 +238,12 @@ fn excerpts() {
         "One two. … three four"
     );
     assert_eq!(excerpt("| a |\n|---|\n| b |\n\nAfter [a link](https://example.org).", 240), "After a link.");
-    assert_eq!(excerpt("One two, three", 13), "One two …");
+    assert_eq!(excerpt("One two, three", 13), "One two\u{a0}…");
     // The database has cut this in the middle of a word, of emphasis, of code and of a link.
-    assert_eq!(excerpt("One **two thr", 13), "One two …");
-    assert_eq!(excerpt("One `two thr", 12), "One two …");
-    assert_eq!(excerpt("One [two](http://exa", 20), "One …");
+    assert_eq!(excerpt("One two.\n\n| three | four |\n| ---", 30), "One two\u{a0}…");
+    assert_eq!(excerpt("One **two thr", 13), "One two\u{a0}…");
+    assert_eq!(excerpt("One `two thr", 12), "One two\u{a0}…");
+    assert_eq!(excerpt("One [two](http://exa", 20), "One\u{a0}…");
     assert_eq!(excerpt("```\nSELECT 1\nFROM", 17), "…");
     assert_eq!(excerpt("", 10), "");
     assert_eq!(excerpt("<b>x</b>\n\n<script>\ny", 240), "<b>x</b> <script> y");

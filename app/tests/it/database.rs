@@ -49,6 +49,28 @@ async fn each_index_can_be_created_and_dropped_alone() {
     }
 }
 
+/// No index begins another one of its table: what it finds, the longer one finds, too. One that makes something unique is there for that.
+#[tokio::test]
+async fn no_index_is_redundant() {
+    let database = TestDatabase::migrated().await;
+    let redundant = "
+        WITH keys AS (
+            SELECT indexrelid, indrelid, relam, indisunique, pg_get_expr(indpred, indrelid) AS predicate,
+                array_to_string((indkey::int2[])[0:indnkeyatts - 1], ' ') || ' ' AS columns
+            FROM pg_index JOIN pg_class ON oid = indexrelid
+            WHERE relnamespace = 'public'::regnamespace AND indexprs IS NULL
+        )
+        SELECT short.indexrelid::regclass || ' begins ' || long.indexrelid::regclass
+        FROM keys AS short JOIN keys AS long USING (indrelid, relam)
+        WHERE short.indexrelid <> long.indexrelid AND NOT short.indisunique
+            AND short.predicate IS NOT DISTINCT FROM long.predicate AND starts_with(long.columns, short.columns)";
+    let find = async || sqlx::query_scalar::<_, String>(redundant).fetch_all(&database.pool).await.unwrap();
+    assert_eq!(find().await, [] as [&str; 0]);
+    // What Django would have made of a foreign key, beside the index that begins with it.
+    database.execute("CREATE INDEX comments_post ON comments (post_id)").await;
+    assert_eq!(find().await.len(), 1);
+}
+
 /// Two servers that start together both migrate, and both succeed.
 #[tokio::test]
 async fn migrating_at_the_same_time() {
