@@ -94,7 +94,7 @@ enum Command {
         /// The port of NGINX; 0 for any free one.
         #[arg(long, default_value_t = 8080)]
         port: u16,
-        /// Keep a client with the server that made its session.
+        /// Keep who has logged in with the server that did it.
         #[arg(long)]
         sticky: bool,
         /// Keep sessions in each server's own memory, so that one can see how they are lost.

@@ -26,7 +26,7 @@ use crate::{
 pub struct ServeOptions {
     /// Port of the address that is printed; 0 for any free one.
     pub port: u16,
-    /// Whether a client stays with the server that made its session.
+    /// Whether a client who has logged in stays with the server that did it.
     pub sticky: bool,
     /// Whether each server keeps sessions in its own memory: to see what is lost then.
     pub memory_sessions: bool,
@@ -58,7 +58,11 @@ pub async fn serve(project: &Project, options: &ServeOptions) -> Result<()> {
     if options.memory_sessions {
         println!(
             "each server keeps sessions in its own memory: {}",
-            if options.sticky { "they are lost when it stops" } else { "every other request finds none" }
+            if options.sticky {
+                "who has logged in keeps theirs until it stops, everybody else finds none at every other request"
+            } else {
+                "every other request finds none"
+            }
         );
     }
     let mut look = tokio::time::interval(LOOK_INTERVAL);
