@@ -7,6 +7,7 @@ mod compare;
 mod document;
 mod environment;
 mod programs;
+mod provenance;
 mod serve;
 mod status;
 mod summaries;
@@ -229,7 +230,8 @@ impl Run<'_> {
         let out = self.results.begin(step.name())?;
         let mut bench = Bench::new(&self.profile, blog, out, progress, kept);
         step.measure(&mut bench).await?;
-        let environment = environment::read(bench.blog, &self.programs, std::mem::take(&mut bench.settings))?;
+        let settings = std::mem::take(&mut bench.settings);
+        let environment = environment::read(self.project, bench.blog, &self.programs, settings).await?;
         let (out, measured, warnings, kept) = bench.close();
         let record = self.record(step, inputs, parameters, environment);
         let record = StepRecord {
@@ -253,22 +255,14 @@ impl Run<'_> {
         environment: Environment,
     ) -> StepRecord {
         StepRecord {
-            version: StepRecord::VERSION,
-            step: step.name().to_owned(),
             profile: self.options.profile.clone(),
             seed: self.profile.seed,
-            started_utc: String::new(),
-            finished_utc: String::new(),
-            duration_s: 0.0,
-            measured_s: 0.0,
             arms: step.arms(),
             parameters,
             inputs,
             environment,
             commit: environment::commit(&self.project.root),
-            tables: Vec::new(),
-            texts: Vec::new(),
-            warnings: Vec::new(),
+            ..StepRecord::new(step.name())
         }
     }
 

@@ -8,9 +8,9 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{Project, programs, status, summaries};
+use super::{Project, programs, provenance, status, summaries};
 use crate::{
-    report::{self, Attachment, BuildOptions, Document, Section, Source, Status, Templates, Typst},
+    report::{self, Attachment, BuildOptions, Document, Provenance, Section, Source, Status, Templates, Typst},
     results::{ResultsFolder, StepRecord, dictionary as dictionary_of},
     steps::{Figure, STEPS, Step},
 };
@@ -88,7 +88,7 @@ fn document(project: &Project, results: &ResultsFolder) -> Result<Document> {
         title: "Loadbook".to_owned(),
         subtitle: "A blog under load: its schema, its queries, its caches and its balancer, measured".to_owned(),
         notice: None,
-        environment: Vec::new(),
+        provenance: Provenance::default(),
         tables: Vec::new(),
         figures: BTreeMap::new(),
         sources: sources(project)?,
@@ -96,14 +96,22 @@ fn document(project: &Project, results: &ResultsFolder) -> Result<Document> {
         attachments: Vec::new(),
         newest_result_unix_s: 0,
     };
+    let mut records = Vec::new();
     for step in STEPS {
-        add_step(project, results, *step, &mut document)?;
+        records.extend(add_step(project, results, *step, &mut document)?);
     }
+    document.provenance = provenance::of_records(&records);
     write_derived(results, &document)?;
     Ok(document)
 }
 
-fn add_step(project: &Project, results: &ResultsFolder, step: &dyn Step, document: &mut Document) -> Result<()> {
+/// Adds the section of a step, and returns under which conditions it was measured.
+fn add_step(
+    project: &Project,
+    results: &ResultsFolder,
+    step: &dyn Step,
+    document: &mut Document,
+) -> Result<Option<StepRecord>> {
     let record = results.record(step.name())?;
     let failure = results.failure(step.name())?;
     let mut section = Section {
@@ -126,7 +134,7 @@ fn add_step(project: &Project, results: &ResultsFolder, step: &dyn Step, documen
         let words: Vec<String> = reasons.into_iter().map(|reason| reason.words).collect();
         section.status = if words.is_empty() { Status::Current } else { Status::Stale(words) };
         section.warnings.clone_from(&record.warnings);
-        section.provenance = provenance(record);
+        section.provenance = conditions(record);
         take_record(results, record, document)?;
     }
     if let Some(failure) = failure {
@@ -134,7 +142,7 @@ fn add_step(project: &Project, results: &ResultsFolder, step: &dyn Step, documen
         document.newest_result_unix_s = document.newest_result_unix_s.max(unix_s(&failure.failed_utc)?);
     }
     document.sections.push(section);
-    Ok(())
+    Ok(record)
 }
 
 /// What a finished measurement gives to the document as a whole.
@@ -143,18 +151,7 @@ fn take_record(results: &ResultsFolder, record: &StepRecord, document: &mut Docu
         document.notice =
             Some(format!("profile “{}”: it shows that everything runs; it is not for conclusions", record.profile));
     }
-    let finished = unix_s(&record.finished_utc)?;
-    if finished >= document.newest_result_unix_s {
-        document.newest_result_unix_s = finished;
-        let list = |facts: &BTreeMap<String, String>| {
-            facts.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
-        };
-        document.environment = vec![
-            ("Machine".to_owned(), list(&record.environment.machine)),
-            ("Programs".to_owned(), list(&record.environment.programs)),
-            ("Settings".to_owned(), list(&record.environment.settings)),
-        ];
-    }
+    document.newest_result_unix_s = document.newest_result_unix_s.max(unix_s(&record.finished_utc)?);
     let folder = results.step(&record.step);
     for text in &record.texts {
         let path = folder.join(&text.file);
@@ -178,7 +175,7 @@ fn take_record(results: &ResultsFolder, record: &StepRecord, document: &mut Docu
     Ok(())
 }
 
-fn provenance(record: &StepRecord) -> Vec<(String, String)> {
+fn conditions(record: &StepRecord) -> Vec<(String, String)> {
     let files: Vec<String> =
         record.tables.iter().map(|table| format!("{} ({} rows)", table.file, table.rows)).collect();
     vec![

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::document::{Document, Section, Status};
+use super::document::{Document, EnvironmentDifference, FactGroup, Provenance, Section, Status};
 use super::escape::printable;
 use super::values::{Value, format_cell};
 use crate::results::summary::{Cell, SummaryTable};
@@ -17,14 +17,7 @@ pub(super) fn json(document: &Document, values: &BTreeMap<String, Value>) -> Str
     let newest = chrono::DateTime::from_timestamp(document.newest_result_unix_s, 0).unwrap_or_default();
     report.insert("date".to_owned(), Json::String(newest.format("%-d %B %Y, %H:%M UTC").to_string()));
     report.insert("notice".to_owned(), document.notice.as_deref().map_or(Json::Null, text));
-    report.insert(
-        "environment".to_owned(),
-        document
-            .environment
-            .iter()
-            .map(|(group, facts)| json!({ "name": text(group), "facts": pairs(facts) }))
-            .collect(),
-    );
+    report.insert("provenance".to_owned(), provenance(&document.provenance));
     report.insert(
         "sections".to_owned(),
         Json::Object(document.sections.iter().map(|section| (section.step.clone(), describe(section))).collect()),
@@ -48,6 +41,20 @@ fn text(text: &str) -> Json {
 
 fn pairs(facts: &[(String, String)]) -> Json {
     facts.iter().map(|(name, fact)| json!([printable(name), printable(fact)])).collect()
+}
+
+fn provenance(provenance: &Provenance) -> Json {
+    let groups =
+        provenance.groups.iter().map(|FactGroup { name, facts }| json!({ "name": text(name), "facts": pairs(facts) }));
+    let differences = provenance.differences.iter().map(|EnvironmentDifference { fact, steps, here, elsewhere }| {
+        json!({ "fact": text(fact), "steps": text(steps), "here": text(here), "elsewhere": text(elsewhere) })
+    });
+    json!({
+        "at-a-glance": pairs(&provenance.at_a_glance),
+        "newest": text(&provenance.newest),
+        "groups": groups.collect::<Json>(),
+        "differences": differences.collect::<Json>(),
+    })
 }
 
 fn describe(section: &Section) -> Json {

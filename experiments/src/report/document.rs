@@ -13,8 +13,8 @@ pub struct Document {
     pub subtitle: String,
     /// A notice on the front page and at the head of every page, such as `quick profile: not for conclusions`.
     pub notice: Option<String>,
-    /// The machine, the programs and the settings, in named groups of names and texts.
-    pub environment: Vec<(String, Vec<(String, String)>)>,
+    /// Where and with what the results were measured.
+    pub provenance: Provenance,
     /// The summaries. Their cells are the values of the report.
     pub tables: Vec<SummaryTable>,
     /// The charts as SVG, by name.
@@ -28,6 +28,41 @@ pub struct Document {
     /// When the newest result was finished, in seconds since 1970 UTC: the date of the PDF, so that the same results give the same
     /// bytes.
     pub newest_result_unix_s: i64,
+}
+
+/// Where and with what the results were measured.
+#[derive(Clone, Debug, Default)]
+pub struct Provenance {
+    /// The few facts of the front page, as names and texts.
+    pub at_a_glance: Vec<(String, String)>,
+    /// The step that was measured last; the facts are of its environment.
+    pub newest: String,
+    /// Every fact.
+    pub groups: Vec<FactGroup>,
+    /// What other steps have otherwise.
+    pub differences: Vec<EnvironmentDifference>,
+}
+
+/// Facts of one kind, such as those of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FactGroup {
+    /// The heading.
+    pub name: String,
+    /// Names and texts, in the order of the page.
+    pub facts: Vec<(String, String)>,
+}
+
+/// A fact in which steps differ from the one that was measured last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvironmentDifference {
+    /// Which one.
+    pub fact: String,
+    /// The names of those steps.
+    pub steps: String,
+    /// What it is there.
+    pub here: String,
+    /// What it is in the last one.
+    pub elsewhere: String,
 }
 
 /// One step's section.

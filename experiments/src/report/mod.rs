@@ -28,7 +28,7 @@ pub mod values;
 
 pub use build::{BuildOptions, build};
 pub use check::{Offence, check_templates};
-pub use document::{Attachment, Document, Section, Source, Status};
+pub use document::{Attachment, Document, EnvironmentDifference, FactGroup, Provenance, Section, Source, Status};
 pub use templates::Templates;
 pub use typst::Typst;
 pub use values::Value;

@@ -10,11 +10,11 @@ mod record;
 mod row;
 pub mod summary;
 
-pub use conditions::{Difference, differences};
+pub use conditions::{Difference, differences, environment_differences};
 pub use csv::{read_rows, write_rows};
 pub use dictionary::dictionary;
 pub use folder::{Damage, ResultsFolder, StepWriter};
 pub use inputs::{Change, Inputs, changes, hash_bytes, hash_paths, parameter_changes};
-pub use record::{Environment, Failure, StepRecord, TableRecord, TextRecord};
+pub use record::{Environment, Failure, StepRecord, TableRecord, TextRecord, UNKNOWN};
 pub(crate) use row::row;
 pub use row::{Column, Row, Table, unit_of};

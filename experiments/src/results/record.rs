@@ -9,13 +9,24 @@ use super::Inputs;
 /// The machine, its settings and the versions of every program that took part.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Environment {
-    /// Facts of the machine, such as `cpu_model` or `cores`.
+    /// Facts of the machine, such as `cpu_model` or `governor`. Here and below, a fact that could not be found out says why, after
+    /// [`UNKNOWN`].
     pub machine: BTreeMap<String, String>,
     /// Programs and their versions, such as `PostgreSQL` → `15.18`.
     pub programs: BTreeMap<String, String>,
+    /// How the programs were built, such as `PostgreSQL.CONFIGURE`; absent from results that were measured before it was recorded.
+    #[serde(default)]
+    pub builds: BTreeMap<String, String>,
     /// Settings of the services that are not the default, such as `postgresql.shared_buffers`.
     pub settings: BTreeMap<String, String>,
+    /// The code that measured, beyond [`StepRecord::commit`]: the files that differ from it, the hash of `Cargo.lock`. These are no
+    /// conditions, because another version of the code is what one wants to compare.
+    #[serde(default)]
+    pub code: BTreeMap<String, String>,
 }
+
+/// How the text of a fact begins that could not be found out; the reason follows.
+pub const UNKNOWN: &str = "not known: ";
 
 /// One CSV of the step: enough to notice that it was cut or edited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +89,29 @@ pub struct StepRecord {
 impl StepRecord {
     /// The version this code writes.
     pub const VERSION: u32 = 1;
+
+    /// A record in which nothing is filled in yet.
+    #[must_use]
+    pub fn new(step: &str) -> Self {
+        Self {
+            version: Self::VERSION,
+            step: step.to_owned(),
+            profile: String::new(),
+            seed: 0,
+            started_utc: String::new(),
+            finished_utc: String::new(),
+            duration_s: 0.0,
+            measured_s: 0.0,
+            arms: Vec::new(),
+            parameters: serde_json::Value::Null,
+            inputs: Inputs::new(),
+            environment: Environment::default(),
+            commit: None,
+            tables: Vec::new(),
+            texts: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
 }
 
 /// A measurement that did not finish; it never replaces an earlier result.

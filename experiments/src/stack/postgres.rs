@@ -120,6 +120,14 @@ impl Postgres {
         &self.settings
     }
 
+    /// How it was built: compiler, its flags, the options of `configure`, as the server itself tells.
+    pub async fn build(&self) -> Result<BTreeMap<String, String>> {
+        let mut connection = self.connect(MAINTENANCE_DATABASE).await?;
+        let rows = sqlx::query_as(include_str!("../../queries/stack_build.sql")).fetch_all(&mut connection).await?;
+        connection.close().await?;
+        Ok(rows.into_iter().collect())
+    }
+
     /// Makes a database: empty, or a copy of `template`, to which nobody may be connected then.
     pub async fn create_database(&self, name: &str, template: Option<&str>) -> Result<()> {
         let mut statement = format!("CREATE DATABASE {}", quoted(name)?);

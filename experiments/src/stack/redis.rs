@@ -21,7 +21,18 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 /// What the server says when another program was faster.
 const PORT_TAKEN: &str = "Address already in use";
 /// What is read back from the server and recorded.
-const RECORDED: [&str; 6] = ["appendonly", "io-threads", "maxmemory", "maxmemory-policy", "save", "timeout"];
+const RECORDED: [&str; 8] =
+    ["appendonly", "bind", "io-threads", "maxmemory", "maxmemory-policy", "protected-mode", "save", "timeout"];
+/// What is read of how it was built. Valkey tells the same under the same names.
+const OF_BUILD: [&str; 7] = [
+    "redis_build_id",
+    "redis_git_sha1",
+    "redis_git_dirty",
+    "mem_allocator",
+    "gcc_version",
+    "multiplexing_api",
+    "arch_bits",
+];
 
 /// What a run may choose. The default is a cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,6 +185,17 @@ impl Redis {
     /// The settings that matter to a cache, as the server told them after its start, and its version.
     pub fn settings(&self) -> &BTreeMap<String, String> {
         &self.settings
+    }
+
+    /// How it was built: its number, its source, allocator, compiler and event loop, as the server itself tells.
+    pub async fn build(&self) -> Result<BTreeMap<String, String>> {
+        let mut connection = redis::Client::open(self.url())?.get_multiplexed_async_connection().await?;
+        let mut found = BTreeMap::new();
+        for section in ["server", "memory"] {
+            let told: redis::InfoDict = redis::cmd("INFO").arg(section).query_async(&mut connection).await?;
+            found.extend(OF_BUILD.iter().filter_map(|name| Some(((*name).to_owned(), told.get(name)?))));
+        }
+        Ok(found)
     }
 
     /// Ends it; its data is gone unless it is persistent.

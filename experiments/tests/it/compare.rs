@@ -54,8 +54,6 @@ fn record() -> StepRecord {
     let facts =
         |facts: &[(&str, &str)]| facts.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     StepRecord {
-        version: StepRecord::VERSION,
-        step: "cache".to_owned(),
         profile: "full".to_owned(),
         seed: 7,
         started_utc: "2026-01-01T00:00:00Z".to_owned(),
@@ -64,16 +62,14 @@ fn record() -> StepRecord {
         measured_s: 200.0,
         arms: vec!["off".to_owned(), "all".to_owned()],
         parameters: serde_json::json!({ "data": { "posts": 100_000 }, "smallest_effect_percent": 5.0 }),
-        inputs: Default::default(),
         environment: Environment {
             machine: facts(&[("cpu_model", "one")]),
             programs: facts(&[("PostgreSQL", "15.18")]),
             settings: facts(&[("redis.io-threads", "1")]),
+            ..Environment::default()
         },
         commit: Some("0123456789ab".to_owned()),
-        tables: Vec::new(),
-        texts: Vec::new(),
-        warnings: Vec::new(),
+        ..StepRecord::new("cache")
     }
 }
 

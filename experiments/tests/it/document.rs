@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use experiments::figures::{Axis, Line, LineChart, Span, StackedBars};
-use experiments::report::{Attachment, BuildOptions, Document, Section, Source, Status, Templates, Typst};
+use experiments::report::{
+    Attachment, BuildOptions, Document, EnvironmentDifference, FactGroup, Provenance, Section, Source, Status,
+    Templates, Typst,
+};
 use experiments::results::summary::{Cell, SummaryColumn, SummaryTable};
 
 const ARMS: [&str; 5] = ["off", "value", "fragment", "view", "all three levels"];
@@ -178,6 +181,38 @@ fn section(step: &str, title: &str, question: &str, status: Status) -> Section {
     }
 }
 
+fn provenance() -> Provenance {
+    let facts =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|(name, fact)| ((*name).to_owned(), (*fact).to_owned())).collect();
+    let group = |name: &str, pairs: &[(&str, &str)]| FactGroup { name: name.to_owned(), facts: facts(pairs) };
+    Provenance {
+        at_a_glance: facts(&[
+            ("Processors", "2 × Intel Xeon"),
+            ("Memory", "7.8 GB"),
+            ("Servers", "PostgreSQL 15.14, Redis 7.0.15, NGINX 1.22.1"),
+        ]),
+        newest: "cache".to_owned(),
+        groups: vec![
+            group(
+                "Machine",
+                &[("processor", "Intel Xeon"), ("frequency governor", "not known: it is hidden"), ("memory", "7.8 GB")],
+            ),
+            group("Programs", &[("PostgreSQL", "15.14"), ("Typst", "0.15.2")]),
+            group(
+                "Builds",
+                &[("PostgreSQL.CFLAGS", "-g -O2 -fstack-protector-strong -Wformat -Werror=format-security")],
+            ),
+            group("Settings", &[("postgresql.shared_buffers", "128MB"), ("postgresql.random_page_cost", "1.1")]),
+        ],
+        differences: vec![EnvironmentDifference {
+            fact: "machine: kernel".to_owned(),
+            steps: "schema".to_owned(),
+            here: "6.1.0-oldstable".to_owned(),
+            elsewhere: "6.2.0-stable".to_owned(),
+        }],
+    }
+}
+
 /// The document.
 pub(crate) fn document() -> Document {
     let tables = vec![relations(), arms(), verdicts()];
@@ -187,17 +222,11 @@ pub(crate) fn document() -> Document {
         media_type: "text/csv".to_owned(),
         bytes: b"arm,p50_us\noff,1\n".to_vec(),
     };
-    let facts =
-        |pairs: &[(&str, &str)]| pairs.iter().map(|(name, fact)| ((*name).to_owned(), (*fact).to_owned())).collect();
     Document {
         title: "Loadbook: a test of the report".to_owned(),
         subtitle: "Indexes, caches and load balancing of a blog, measured".to_owned(),
         notice: Some("quick profile: not for conclusions".to_owned()),
-        environment: vec![
-            ("Machine".to_owned(), facts(&[("Processor", "Intel Xeon, 2 cores"), ("Memory", "7.8 GB"), ("System", "Debian 12, Linux 6.1")])),
-            ("Programs".to_owned(), facts(&[("PostgreSQL", "15.14"), ("Redis", "7.0.15"), ("NGINX", "1.22.1"), ("Typst", "0.15.2")])),
-            ("Settings".to_owned(), facts(&[("postgresql.shared_buffers", "128MB"), ("postgresql.random_page_cost", "1.1")])),
-        ],
+        provenance: provenance(),
         tables,
         figures: figures(),
         sources: [(

@@ -101,12 +101,19 @@ fn the_sampler_gives_a_row_for_each_whole_second() {
 
 #[test]
 fn the_machine_is_described() {
-    let machine = machine::read().unwrap();
-    assert!(machine.cpu_count > 0 && machine.memory_bytes.unwrap() > 100_000_000, "{machine:?}");
-    assert!(
-        machine.cpu_model.is_some() && machine.kernel.is_some() && machine.open_files_limit.is_some(),
-        "{machine:?}"
-    );
+    let machine = machine::read(support::open_folder().path());
+    let number = |name: &str| machine[name].as_ref().unwrap().parse::<u64>().unwrap();
+    assert!(number("cpu_count") > 0 && number("memory_bytes") > 100_000_000, "{machine:?}");
+    for name in
+        ["cpu_model", "kernel", "distribution", "aslr", "cgroup_version", "open_files_limit", "data_file_system"]
+    {
+        assert!(machine[name].is_ok(), "`{name}` of {machine:?}");
+    }
+    // What a virtual machine does not show is told with its reason, not left out.
+    for name in ["governor", "turbo", "smt", "virtualisation", "clock_source", "threads_per_core"] {
+        let words = machine[name].as_ref().unwrap_or_else(|why| why);
+        assert!(!words.is_empty(), "`{name}` of {machine:?}");
+    }
 }
 
 #[tokio::test]

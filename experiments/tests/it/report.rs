@@ -83,6 +83,13 @@ fn a_document_becomes_a_pdf_with_everything_in_it() {
         "no such database `loadbook`; #import \"x\"",
         "has not been measured yet",
         "Where the numbers come from",
+        "Intel Xeon",
+        "Environment and provenance",
+        "not known: it is hidden",
+        "-fstack-protector-strong",
+        "postgresql.shared_buffers",
+        "6.1.0-oldstable",
+        "6.2.0-stable",
         "cache_arms.csv",
         // Texts inside of the charts.
         "CPU time per request (µs)",
