@@ -37,6 +37,12 @@ impl Search {
         Self { folders, filesystem_root: filesystem_root.to_owned() }
     }
 
+    /// The first executable file of this name on `PATH` or in `.tools/bin`: a program that is used where it is there, in any version.
+    #[must_use]
+    pub fn optional(&self, file_name: &str) -> Option<PathBuf> {
+        self.folders().map(|folder| folder.join(file_name)).find(|path| is_executable(path))
+    }
+
     /// The folders to look in for `program`, in order, each of them once.
     pub(crate) fn folders_for(&self, program: Program) -> Vec<PathBuf> {
         let known = program.known_folders().iter().flat_map(|pattern| expand(&self.filesystem_root, pattern));

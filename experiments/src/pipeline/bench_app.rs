@@ -2,6 +2,7 @@
 //! same run, in blocks that try every contender once; what is promised of the blog stands here as a number, and missing it is an
 //! exit code. It leaves no rows: the notebook's steps compare configurations of the blog, this compares it with others.
 
+mod agreement;
 mod asking;
 mod contest;
 mod counting;
@@ -9,6 +10,8 @@ mod database;
 mod findings;
 mod reference;
 mod site;
+
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -49,11 +52,15 @@ pub async fn bench_app(project: &Project, options: BenchAppOptions) -> Result<bo
     let programs = programs(project)?;
     let reference = reference::program()?;
     let data = DataParameters { users: 5_000, posts: options.posts, comments: options.posts * 2, tags: 500 };
+    let wrk = agreement::wrk(project);
+    if wrk.is_none() {
+        eprintln!("`wrk` is missing, so that the generator is not held against it; `apt-get install wrk` brings it");
+    }
     let stop = interrupted()?;
     let measuring = async {
         eprintln!("filling a blog with {} posts; this takes about half a minute", options.posts);
         let site = Site::start(project, programs, reference, data, SEED).await?;
-        let measured = measure(&site, options).await;
+        let measured = measure(&site, options, wrk.as_deref()).await;
         site.stop().await?;
         measured
     };
@@ -66,7 +73,7 @@ pub async fn bench_app(project: &Project, options: BenchAppOptions) -> Result<bo
     Ok(findings.all_kept())
 }
 
-async fn measure(site: &Site, options: BenchAppOptions) -> Result<Findings> {
+async fn measure(site: &Site, options: BenchAppOptions, wrk: Option<&Path>) -> Result<Findings> {
     let mut findings = Findings::default();
     // Counted first: later every page is in somebody's memory.
     for local in Local::ALL {
@@ -83,6 +90,10 @@ async fn measure(site: &Site, options: BenchAppOptions) -> Result<Findings> {
         findings.postgres(uncached, pgbench);
         let (first, deep) = database::pages(site, options.seconds).await?;
         findings.pages(first, deep);
+        if let Some(wrk) = wrk {
+            let (ours, theirs) = agreement::block(site, wrk, options.seconds).await?;
+            findings.peaks(ours, theirs);
+        }
     }
     findings.contest(contest.tried());
     findings.memory(counting::memory_under_load(site).await?);

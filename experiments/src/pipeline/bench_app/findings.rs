@@ -6,7 +6,7 @@ use anyhow::Result;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
-use super::{contest::Tried, site::Local};
+use super::{agreement::Peak, contest::Tried, site::Local};
 use crate::stats::{Comparison, Direction, SEED, compare, median};
 
 /// What the blog promises.
@@ -51,6 +51,8 @@ pub(super) struct Findings {
     contenders: Vec<Contender>,
     postgres_us: Vec<(f64, f64)>,
     page_us: Vec<(f64, f64)>,
+    /// What our generator and `wrk` found, block by block.
+    peaks: Vec<(Peak, Peak)>,
     /// What a hit asked for, by way of caching: statements and commands, of the page that asked for most.
     hits: BTreeMap<&'static str, (f64, f64)>,
 }
@@ -97,6 +99,28 @@ impl Findings {
         self.page_us.push((first_us, deep_us));
     }
 
+    /// The highest rate that our generator and `wrk` found, in one block.
+    pub(super) fn peaks(&mut self, ours: Peak, theirs: Peak) {
+        self.peaks.push((ours, theirs));
+    }
+
+    /// Whether the generators agree: by how much longer an answer takes with ours, as a share of what ours costs for each.
+    fn agreement(&mut self) {
+        if self.peaks.is_empty() {
+            return;
+        }
+        let of = |value: fn(&(Peak, Peak)) -> f64| median(&self.peaks.iter().map(value).collect::<Vec<_>>());
+        let excess = of(|(ours, theirs)| (1e6 / ours.per_s - 1e6 / theirs.per_s).abs() / ours.generator_us);
+        let rates = [of(|(ours, _)| ours.per_s), of(|(_, theirs)| theirs.per_s)].map(|rate| rate.unwrap_or(f64::NAN));
+        let costs = [of(|(ours, _)| ours.generator_us), of(|(_, theirs)| theirs.generator_us)];
+        let costs = costs.map(|cost| cost.unwrap_or(f64::NAN));
+        let path = format!("peak by this bench: {:.0}/s, its generator {:.1} µs a request", rates[0], costs[0]);
+        let against = format!("wrk: {:.0}/s, {:.1} µs", rates[1], costs[1]);
+        let unit = "difference of a request / generator's cost";
+        let value = excess.unwrap_or(f64::NAN);
+        self.push(path, &against, unit, value, None, None, Promise::AtMost(1.0));
+    }
+
     /// The most memory of one server.
     #[expect(clippy::cast_precision_loss, reason = "memory stays far below 2^53 bytes")]
     pub(super) fn memory(&mut self, bytes: u64) {
@@ -131,6 +155,7 @@ impl Findings {
         );
         let pages: Vec<f64> = self.page_us.iter().map(|(first, deep)| deep / first).collect();
         self.compared("page 10,000 by keyset", "page 1", "time", &pages, Promise::AtMost(1.5));
+        self.agreement();
         self.contenders = tried.into_iter().map(|(name, tried)| contender(name, &tried)).collect();
     }
 
