@@ -7,6 +7,7 @@
 //! - [`stack`] starts and stops the private PostgreSQL, Redis, app servers and NGINX, each in a group of its own.
 //! - [`load`] offers requests and records what came back; [`probe`] reads what they cost. Gear that the steps share.
 //! - [`results`] turns rows into CSV and back, and keeps the conditions under which they were measured.
+//! - [`source`] says what code and which files a measurement is made from, and hashes what they mean.
 //! - [`stats`] is pure: intervals, tests and verdicts, and what series, histograms and loads allow to say.
 //! - [`aggregate`] makes summaries of rows with polars; [`figures`] draws them. Both are pure.
 //! - [`steps`] are the questions: one file each, one ordered list.
@@ -22,6 +23,8 @@ pub mod load;
 pub mod probe;
 
 pub mod results;
+
+pub mod source;
 
 pub mod stats;
 

@@ -6,9 +6,11 @@ mod claims;
 mod compare;
 mod document;
 mod environment;
+mod present;
 mod programs;
 mod provenance;
 mod serve;
+mod staleness;
 mod status;
 mod summaries;
 mod test_services;
@@ -24,9 +26,9 @@ use anyhow::{Context, Result};
 use chrono::{SecondsFormat, Utc};
 
 use crate::{
-    results::{Environment, Failure, Inputs, ResultsFolder, StepRecord, hash_bytes, hash_paths},
+    results::{Environment, Failure, Inputs, ResultsFolder, StepRecord, hash_bytes},
     stack::Ended,
-    steps::{Bench, Blog, EventLog, Kept, Profile, Progress, STEPS, Step, Usage, inputs_of, unknown},
+    steps::{Bench, Blog, EventLog, Kept, Profile, Progress, STEPS, Step, Usage, unknown},
 };
 
 pub use bench_app::{BenchAppOptions, bench_app};
@@ -40,6 +42,9 @@ pub use status::{print_results, status, why};
 pub use test_services::with_services;
 pub use timeline::timeline;
 pub use trace::trace;
+
+use present::Present;
+use staleness::Staleness;
 
 /// The checkout that holds the specimen, the templates and the results.
 #[derive(Debug, Clone)]
@@ -139,7 +144,7 @@ fn chosen(names: &[String]) -> Result<Vec<&'static dyn Step>> {
     Ok(STEPS.iter().copied().filter(|step| names.is_empty() || names.iter().any(|name| name == step.name())).collect())
 }
 
-/// The steps without a current result of this profile.
+/// The steps without a fresh result of this profile; says of each why it is measured, or that it is skipped.
 fn due(
     project: &Project,
     results: &ResultsFolder,
@@ -147,14 +152,22 @@ fn due(
     options: &RunOptions,
     steps: &[&'static dyn Step],
 ) -> Result<Vec<&'static dyn Step>> {
+    let mut staleness = Staleness::look(project, results)?;
     let mut due = Vec::new();
     for &step in steps {
-        let reasons = status::reasons(project, results, step, Some((&options.profile, profile)))?;
-        if options.force || !reasons.is_empty() {
-            due.push(step);
-        } else {
-            eprintln!("{}: its results are current and kept; `--force` measures again", step.name());
+        let reasons = staleness.of_step(step, Some((&options.profile, profile)))?;
+        match reasons.as_slice() {
+            [] if options.force => eprintln!("{}: measured again, as `--force` asks", step.name()),
+            [] => {
+                eprintln!("{}: skipped, its results are fresh; `--force` measures again", step.name());
+                continue;
+            }
+            [only] => eprintln!("{}: measured, because {}", step.name(), only.words),
+            [first, rest @ ..] => {
+                eprintln!("{}: measured, because {} ({} more reasons)", step.name(), first.words, rest.len());
+            }
         }
+        due.push(step);
     }
     Ok(due)
 }
@@ -211,9 +224,11 @@ impl Run<'_> {
         progress: &mut Progress,
     ) -> Result<StepRecord> {
         let (started, started_utc) = (Instant::now(), now());
-        let inputs = inputs(self.project, step)?;
+        let mut present = Present::look(self.project)?;
+        let (inputs, place) = (present.inputs(step)?, present.place()?);
+        drop(present);
         let parameters = step.parameters(&self.profile)?;
-        let identity = hash_bytes(format!("{inputs:?}{parameters}{}", self.profile.seed).as_bytes());
+        let identity = hash_bytes(format!("{inputs:?}{parameters}{}{place}", self.profile.seed).as_bytes());
         let kept = Kept::open(&self.results.journal(step.name()), &identity);
         if kept.count() > 0 {
             progress.line(&format!(
@@ -232,7 +247,7 @@ impl Run<'_> {
         step.measure(&mut bench).await?;
         let settings = std::mem::take(&mut bench.settings);
         let environment = environment::read(self.project, bench.blog, &self.programs, settings).await?;
-        let (out, measured, warnings, kept) = bench.close();
+        let (out, measured, warnings) = bench.close();
         let record = self.record(step, inputs, parameters, environment);
         let record = StepRecord {
             started_utc,
@@ -242,9 +257,7 @@ impl Run<'_> {
             warnings,
             ..record
         };
-        let record = out.finish(record)?;
-        kept.discard();
-        Ok(record)
+        out.finish(record)
     }
 
     fn record(
@@ -277,9 +290,12 @@ impl Run<'_> {
     }
 }
 
-/// The hashes of everything that the step's rows depend on.
-fn inputs(project: &Project, step: &dyn Step) -> Result<Inputs> {
-    hash_paths(&project.root, &inputs_of(step))
+/// Everything that the step's rows depend on as it is now, each with a hash or a version.
+///
+/// # Errors
+/// When a file is missing or cannot be understood.
+pub fn inputs(project: &Project, step: &dyn Step) -> Result<Inputs> {
+    Present::look(project)?.inputs(step)
 }
 
 fn now() -> String {

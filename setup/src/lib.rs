@@ -21,5 +21,5 @@ pub mod doctor;
 pub mod install;
 
 pub use program::Program;
-pub use search::{Located, Missing, Search, locate};
+pub use search::{Located, Missing, Search, ask_version, locate, locate_asking};
 pub use version::{Needed, Version};

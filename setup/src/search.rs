@@ -149,6 +149,19 @@ impl std::error::Error for Missing {}
 ///
 /// [`Missing`] says what was found instead and what can be done.
 pub fn locate(search: &Search, program: Program) -> Result<Located, Missing> {
+    locate_asking(search, program, |path| ask_version(program, path))
+}
+
+/// The same, with another way to learn the version of the program at a path: for those who asked it before.
+///
+/// # Errors
+///
+/// As [`locate`].
+pub fn locate_asking(
+    search: &Search,
+    program: Program,
+    mut ask: impl FnMut(&Path) -> Result<Version, String>,
+) -> Result<Located, Missing> {
     let needed = program.needed();
     let mut refused: Option<Located> = None;
     let mut passed_over = Vec::new();
@@ -158,7 +171,7 @@ pub fn locate(search: &Search, program: Program) -> Result<Located, Missing> {
             if !whole || !is_executable(&path) {
                 continue;
             }
-            match ask_version(program, &path) {
+            match ask(&path) {
                 Ok(version) => {
                     let located = Located { program, path: settled(program, path), version };
                     if needed.accepts(&located.version) {
@@ -191,7 +204,12 @@ fn settled(program: Program, path: PathBuf) -> PathBuf {
     }
 }
 
-fn ask_version(program: Program, path: &Path) -> Result<Version, String> {
+/// Starts the program at `path`, which prints its version and ends.
+///
+/// # Errors
+///
+/// Says, to be put behind the path, why it did not tell it.
+pub fn ask_version(program: Program, path: &Path) -> Result<Version, String> {
     let argument = program.version_argument();
     let finished = run(path, &[argument], VERSION_TIMEOUT)?;
     if !finished.status.success() {

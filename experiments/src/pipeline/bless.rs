@@ -5,7 +5,7 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Project, StaleResults, report, status, summaries};
+use super::{Project, StaleResults, report, staleness::Staleness, summaries};
 use crate::{
     report::values::format_cell,
     results::{
@@ -26,8 +26,9 @@ const END: &str = "<!-- results: end -->";
 /// without a verdict because too few of their blocks were valid; then nothing is copied.
 pub fn bless(project: &Project, results: &Path) -> Result<()> {
     let folder = ResultsFolder::read_only(results);
+    let mut staleness = Staleness::look(project, &folder)?;
     for step in STEPS {
-        let reasons = status::reasons(project, &folder, *step, None)?;
+        let reasons = staleness.of_results(*step, None)?;
         if let Some(reason) = reasons.first() {
             bail!("`{}` is not current ({}); run `just all` first", step.name(), reason.words);
         }

@@ -14,7 +14,7 @@ use anyhow::Result;
 use comfy_table::{Cell as TableCell, CellAlignment, Table};
 
 use self::side::{Absent, REFERENCE, Results, Side};
-use super::{Project, status};
+use super::{Project, staleness::Staleness, status};
 use crate::{
     aggregate::{Outcome, PairedValue, compare_runs},
     report::values::{NOTHING, format_cell},
@@ -112,8 +112,9 @@ fn present(project: &Project, options: &CompareOptions) -> Result<Results> {
 fn not_current(project: &Project, folder: &Path, results: &Results) -> Result<Vec<String>> {
     let folder = ResultsFolder::read_only(folder);
     let mut notes = Vec::new();
+    let mut staleness = Staleness::look(project, &folder)?;
     for step in STEPS.iter().filter(|step| results.record(step.name()).is_some()) {
-        if let Some(reason) = status::reasons(project, &folder, *step, None)?.first() {
+        if let Some(reason) = staleness.of_results(*step, None)?.first() {
             notes.push(format!("what is compared of `{}` is not current: {}", step.name(), reason.words));
         }
     }

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{Project, programs, provenance, status, summaries};
+use super::{Project, programs, provenance, staleness::Staleness, summaries};
 use crate::{
     report::{self, Attachment, BuildOptions, Document, Provenance, Section, Source, Status, Templates, Typst},
     results::{ResultsFolder, StepRecord, dictionary as dictionary_of},
@@ -97,8 +97,9 @@ fn document(project: &Project, results: &ResultsFolder) -> Result<Document> {
         newest_result_unix_s: 0,
     };
     let mut records = Vec::new();
+    let mut staleness = Staleness::look(project, results)?;
     for step in STEPS {
-        records.extend(add_step(project, results, *step, &mut document)?);
+        records.extend(add_step(&mut staleness, results, *step, &mut document)?);
     }
     document.provenance = provenance::of_records(&records);
     write_derived(results, &document)?;
@@ -107,7 +108,7 @@ fn document(project: &Project, results: &ResultsFolder) -> Result<Document> {
 
 /// Adds the section of a step, and returns under which conditions it was measured.
 fn add_step(
-    project: &Project,
+    staleness: &mut Staleness<'_>,
     results: &ResultsFolder,
     step: &dyn Step,
     document: &mut Document,
@@ -130,7 +131,7 @@ fn add_step(
             document.figures.insert(format!("{}_{name}", step.name()), svg);
         }
         document.tables.extend(tables);
-        let reasons = status::reasons(project, results, step, None)?;
+        let reasons = staleness.of_results(step, None)?;
         let words: Vec<String> = reasons.into_iter().map(|reason| reason.words).collect();
         section.status = if words.is_empty() { Status::Current } else { Status::Stale(words) };
         section.warnings.clone_from(&record.warnings);

@@ -33,9 +33,9 @@ pub(super) async fn read(
     settings.extend(under("redis", redis.clone()));
     settings.extend(under("nginx", directives::read(&programs.nginx_template)));
     settings.insert("placement".to_owned(), serde_json::to_string(&blog.placement)?);
-    let machine = machine::read(&project.runs());
+    let machine = machine(&project.runs());
     Ok(Environment {
-        machine: machine.into_iter().map(|(name, fact)| (name.to_owned(), text(fact))).collect(),
+        machine,
         programs: versions(project, programs, postgres, redis),
         builds: builds(blog, programs).await,
         settings,
@@ -46,6 +46,11 @@ pub(super) async fn read(
 /// A fact, or why there is none.
 fn text(fact: Fact) -> String {
     fact.unwrap_or_else(|why| format!("{UNKNOWN}{why}"))
+}
+
+/// The machine, as it is now; the folder `runs` is where databases would be.
+pub(super) fn machine(runs: &Path) -> Texts {
+    machine::read(runs).into_iter().map(|(name, fact)| (name.to_owned(), text(fact))).collect()
 }
 
 fn why(error: impl Display) -> String {

@@ -1,59 +1,16 @@
-//! What is current and what is stale, in words; and the summaries as tables on the terminal. It changes nothing.
+//! What is fresh and what is stale, and the summaries, as tables on the terminal. It changes nothing.
 
 use std::path::Path;
 
 use anyhow::Result;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
-use super::{Project, inputs, summaries};
+use super::{Project, staleness::Staleness, summaries};
 use crate::{
     report::values::format_cell,
-    results::{Change, ResultsFolder, StepRecord, changes, parameter_changes, summary::Cell},
-    steps::{Profile, STEPS, Step, Usage, unknown},
+    results::{Change, ResultsFolder, summary::Cell},
+    steps::{STEPS, Usage, unknown},
 };
-
-/// Why the step must be measured again; nothing when its results are current. Without a profile, it is held against the one that it was
-/// measured with.
-pub(super) fn reasons(
-    project: &Project,
-    results: &ResultsFolder,
-    step: &dyn Step,
-    wanted: Option<(&str, &Profile)>,
-) -> Result<Vec<Change>> {
-    let mut reasons = Vec::new();
-    if let Some(failure) = results.failure(step.name())? {
-        reasons.push(Change::new(format!("its last run failed: {}", failure.error)));
-    }
-    let Some(record) = results.record(step.name())? else {
-        reasons.push(Change::new("it was never measured"));
-        return Ok(reasons);
-    };
-    match wanted {
-        Some((name, _)) if record.profile != name => {
-            reasons.push(Change::new(format!("it was measured with the profile `{}`", record.profile)));
-        }
-        Some((_, profile)) => reasons.extend(of_profile(step, &record, profile)?),
-        None => match Profile::read(&project.profiles(), &record.profile) {
-            Ok(profile) => reasons.extend(of_profile(step, &record, &profile)?),
-            Err(error) => reasons.push(Change::new(format!("its profile cannot be read: {error:#}"))),
-        },
-    }
-    if let Err(damage) = results.check(&record) {
-        reasons.push(Change::new(format!("{damage:#}")));
-    }
-    reasons.extend(changes(&record.inputs, &inputs(project, step)?));
-    Ok(reasons)
-}
-
-/// How the profile differs from what the step was measured with.
-fn of_profile(step: &dyn Step, record: &StepRecord, profile: &Profile) -> Result<Vec<Change>> {
-    let mut changes = parameter_changes(&record.parameters, &step.parameters(profile)?);
-    if record.seed != profile.seed {
-        let sides = Some((record.seed.to_string(), profile.seed.to_string()));
-        changes.push(Change { words: "the seed changed".to_owned(), sides });
-    }
-    Ok(changes)
-}
 
 /// Prints one line per step: its state and why.
 ///
@@ -61,16 +18,18 @@ fn of_profile(step: &dyn Step, record: &StepRecord, profile: &Profile) -> Result
 /// When a result cannot be understood.
 pub fn status(project: &Project, results: &Path) -> Result<()> {
     let results = ResultsFolder::read_only(results);
+    let mut staleness = Staleness::look(project, &results)?;
     let mut table = table();
     table.set_header(["step", "state", "profile", "measured (UTC)", "took", "why"]);
     for step in STEPS {
-        let reasons = reasons(project, &results, *step, None)?;
-        let record = results.record(step.name())?;
-        let state = match (&record, results.failure(step.name())?) {
+        let reasons = staleness.of_step(*step, None)?;
+        // One that cannot be understood is among the reasons.
+        let record = results.record(step.name()).ok().flatten();
+        let state = match (results.has(step.name()), results.failure(step.name())?) {
             (_, Some(_)) => "failed",
-            (None, None) => "missing",
-            (Some(_), None) if reasons.is_empty() => "current",
-            (Some(_), None) => "stale",
+            (false, None) => "never run",
+            (true, None) if reasons.is_empty() => "fresh",
+            (true, None) => "stale",
         };
         let why = match reasons.as_slice() {
             [] => String::new(),
@@ -87,20 +46,22 @@ pub fn status(project: &Project, results: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Prints every reason why a step is not current, with what there was and what there is now.
+/// Prints every reason why a step is not fresh, with what there was and what there is now.
 ///
 /// # Errors
-/// When there is no such step, or its result cannot be understood.
+/// When there is no such step.
 pub fn why(project: &Project, results: &Path, name: &str) -> Result<()> {
     let valid: Vec<String> = STEPS.iter().map(|step| step.name().to_owned()).collect();
     let step =
         STEPS.iter().find(|step| step.name() == name).ok_or_else(|| Usage(unknown("step", name, valid.iter())))?;
-    let reasons = reasons(project, &ResultsFolder::read_only(results), *step, None)?;
+    let results = ResultsFolder::read_only(results);
+    let reasons = Staleness::look(project, &results)?.of_step(*step, None)?;
     if reasons.is_empty() {
-        println!("{name} is current");
+        println!("{name} is fresh");
     }
+    let state = if results.has(name) { "stale" } else { "not there" };
     for Change { words, sides } in reasons {
-        println!("{name} is stale: {words}");
+        println!("{name} is {state}: {words}");
         if let Some((old, new)) = sides {
             println!("    measured with {old}\n    now           {new}");
         }

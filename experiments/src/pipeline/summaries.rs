@@ -38,7 +38,7 @@ pub(super) fn summaries(results: &ResultsFolder) -> Result<Vec<SummaryTable>> {
 
 /// The summary tables of one step, after proving that its rows are what was measured.
 pub(super) fn of_step(results: &ResultsFolder, step: &dyn Step, record: &StepRecord) -> Result<Vec<SummaryTable>> {
-    results.check(record)?;
+    results.check_tables(record, step.tables())?;
     let path = results.path().join(format!(".{}.summary.json", step.name()));
     let identity = identity(record)?;
     if let Some(kept) = kept(&path).filter(|kept| kept.identity == identity) {

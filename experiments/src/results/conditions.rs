@@ -127,7 +127,9 @@ fn flatten(name: &str, value: &Value, into: &mut BTreeMap<String, String>) {
     }
 }
 
-fn is_same(field: &str, before: Option<&str>, after: Option<&str>) -> bool {
+/// Whether a condition has the same value in both, as far as it can be told.
+#[must_use]
+pub fn is_same(field: &str, before: Option<&str>, after: Option<&str>) -> bool {
     let number = |value: Option<&str>| value.and_then(|value| value.parse::<f64>().ok());
     match (number(before), number(after)) {
         (Some(before), Some(after)) if field == "machine.memory_bytes" => {
@@ -138,10 +140,10 @@ fn is_same(field: &str, before: Option<&str>, after: Option<&str>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn record(step: &str) -> StepRecord {
+    pub(in crate::results) fn record(step: &str) -> StepRecord {
         let facts = |facts: &[(&str, &str)]| {
             facts.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
         };

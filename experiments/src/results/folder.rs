@@ -1,15 +1,22 @@
 //! The folder `results/`: a step's sub-folder appears whole or not at all, and a failure never replaces what was there.
 
 use std::{
+    collections::HashMap,
     fs,
-    io::Write as _,
+    io::{ErrorKind, Write as _},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail, ensure};
-use serde::{Serialize, de::DeserializeOwned};
+use anyhow::{Context, Result, bail};
 
-use super::{Failure, Row, StepRecord, Table, TableRecord, TextRecord, hash_bytes, write_rows};
+use super::{
+    Failure, StepRecord, Table,
+    durable::{json, read_json, replace},
+    hash_bytes,
+};
+
+/// The conditions of a step, in its folder.
+pub(super) const RECORD: &str = "step.json";
 
 /// The folder that holds every result.
 #[derive(Debug, Clone)]
@@ -48,7 +55,8 @@ impl ResultsFolder {
         Ok(Self { root: root.to_owned() })
     }
 
-    /// Takes the folder for one run: whoever holds the returned file is the only one that measures into it.
+    /// Takes the folder for one run: whoever holds the returned file is the only one that measures into it. What a killed run left is
+    /// brought in order.
     ///
     /// # Errors
     /// When another run has it.
@@ -73,6 +81,7 @@ impl ResultsFolder {
         file.set_len(0)
             .and_then(|()| (&file).write_all(std::process::id().to_string().as_bytes()))
             .with_context(named)?;
+        self.recover()?;
         Ok(file)
     }
 
@@ -100,39 +109,48 @@ impl ResultsFolder {
         self.root.join(step)
     }
 
-    fn failure_path(&self, step: &str) -> PathBuf {
+    pub(super) fn failure_path(&self, step: &str) -> PathBuf {
         self.root.join(format!("{step}.failed.json"))
     }
 
-    /// Begins a new result of `step` beside the one that is there.
-    ///
-    /// # Errors
-    /// When the folder for it cannot be made.
-    pub fn begin(&self, step: &str) -> Result<StepWriter> {
-        let folder = self.root.join(format!(".{step}.partial"));
-        if folder.exists() {
-            fs::remove_dir_all(&folder)
-                .with_context(|| format!("cannot remove the unfinished `{}`", folder.display()))?;
-        }
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make `{}`", folder.display()))?;
-        Ok(StepWriter { results: self.clone(), step: step.to_owned(), folder, tables: Vec::new(), texts: Vec::new() })
+    /// Whether the step has results, whatever they are worth.
+    #[must_use]
+    pub fn has(&self, step: &str) -> bool {
+        self.step(step).join("step.json").exists()
     }
 
     /// Reads the conditions of the step's last finished measurement; `None` when there is none.
     ///
     /// # Errors
-    /// When `step.json` is there but cannot be understood.
+    /// [`Damage`] when `step.json` was edited, cannot be understood, or is of another version of this program.
     pub fn record(&self, step: &str) -> Result<Option<StepRecord>> {
-        let record: Option<StepRecord> = read_json(&self.step(step).join("step.json"))?;
-        if let Some(record) = &record {
-            ensure!(
-                record.version == StepRecord::VERSION,
-                "`{step}/step.json` has the format {}, this program reads {}; measure again with `just all --force {step}`",
-                record.version,
-                StepRecord::VERSION
-            );
+        self.record_in(&self.step(step), step)
+    }
+
+    pub(super) fn record_in(&self, folder: &Path, step: &str) -> Result<Option<StepRecord>> {
+        let path = folder.join(RECORD);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.display())),
+        };
+        let damage = |what: String| Damage { path: path.clone(), what, step: step.to_owned() };
+        // The other version may have other fields, so it is looked at first.
+        let json: serde_json::Value =
+            serde_json::from_slice(&bytes).map_err(|error| damage(format!("it is not JSON ({error})")))?;
+        let version = json.get("version").and_then(serde_json::Value::as_u64);
+        if version != Some(u64::from(StepRecord::VERSION)) {
+            let version = version.map_or_else(|| "no version".to_owned(), |version| format!("the format {version}"));
+            bail!(damage(format!("it has {version}, and this program reads the format {}", StepRecord::VERSION)));
         }
-        Ok(record)
+        // Results of before there was a seal have none, and neither has the committed reference.
+        let seal = fs::read_to_string(folder.join(format!("{RECORD}.sha256"))).unwrap_or_default();
+        if seal.split_whitespace().next().is_some_and(|hash| hash != hash_bytes(&bytes)) {
+            bail!(damage("it was edited after it was written".to_owned()));
+        }
+        let record =
+            serde_json::from_value(json).map_err(|error| damage(format!("it cannot be understood ({error})")))?;
+        Ok(Some(record))
     }
 
     /// Proves that every file of the step is what was measured.
@@ -140,25 +158,28 @@ impl ResultsFolder {
     /// # Errors
     /// [`Damage`] for a file that is missing, cut or edited.
     pub fn check(&self, record: &StepRecord) -> Result<()> {
-        let damage = |file: &str, what: String| Damage {
-            path: self.step(&record.step).join(file),
-            what,
-            step: record.step.clone(),
-        };
+        self.check_tables(record, &[])
+    }
+
+    /// The same, and says of a damaged CSV among `tables` also what is wrong with its columns.
+    ///
+    /// # Errors
+    /// As [`ResultsFolder::check`].
+    pub fn check_tables(&self, record: &StepRecord, tables: &[Table]) -> Result<()> {
+        self.check_in(&self.step(&record.step), record, tables)
+    }
+
+    pub(super) fn check_in(&self, folder: &Path, record: &StepRecord, tables: &[Table]) -> Result<()> {
+        let damage = |file: &str, what: String| Damage { path: folder.join(file), what, step: record.step.clone() };
         for table in &record.tables {
-            let bytes = fs::read(self.step(&record.step).join(&table.file))
-                .map_err(|error| damage(&table.file, error.to_string()))?;
+            let bytes = fs::read(folder.join(&table.file)).map_err(|error| damage(&table.file, error.to_string()))?;
             if hash_bytes(&bytes) != table.sha256 {
-                let lines = csv::Reader::from_reader(bytes.as_slice()).records().count();
-                bail!(damage(
-                    &table.file,
-                    format!("it holds {lines} rows, {} were written, and its hash differs", table.rows)
-                ));
+                let known = tables.iter().find(|known| known.file == table.file);
+                bail!(damage(&table.file, difference(&bytes, table.rows, known)));
             }
         }
         for text in &record.texts {
-            let bytes = fs::read(self.step(&record.step).join(&text.file))
-                .map_err(|error| damage(&text.file, error.to_string()))?;
+            let bytes = fs::read(folder.join(&text.file)).map_err(|error| damage(&text.file, error.to_string()))?;
             if hash_bytes(&bytes) != text.sha256 {
                 bail!(damage(&text.file, "its hash differs".to_owned()));
             }
@@ -171,7 +192,7 @@ impl ResultsFolder {
     /// # Errors
     /// When the note cannot be written.
     pub fn fail(&self, failure: &Failure) -> Result<()> {
-        write_json(&self.failure_path(&failure.step), failure)
+        replace(&self.failure_path(&failure.step), &json(failure)?)
     }
 
     /// The failure of the step's last run, if it failed.
@@ -183,90 +204,27 @@ impl ResultsFolder {
     }
 }
 
-/// A result in the making; dropped without [`StepWriter::finish`] it leaves nothing behind.
-#[derive(Debug)]
-pub struct StepWriter {
-    results: ResultsFolder,
-    step: String,
-    folder: PathBuf,
-    tables: Vec<TableRecord>,
-    texts: Vec<TextRecord>,
-}
-
-impl StepWriter {
-    /// Writes one CSV.
-    ///
-    /// # Errors
-    /// When it cannot be written, or was written before.
-    pub fn rows<T: Row>(&mut self, rows: &[T]) -> Result<()> {
-        let Table { file, .. } = T::TABLE;
-        ensure!(self.tables.iter().all(|table| table.file != file), "the step `{}` writes `{file}` twice", self.step);
-        let path = self.folder.join(file);
-        write_rows(&path, rows)?;
-        let bytes = fs::read(&path).with_context(|| format!("cannot read back `{}`", path.display()))?;
-        self.tables.push(TableRecord { file: file.to_owned(), rows: rows.len() as u64, sha256: hash_bytes(&bytes) });
-        Ok(())
+/// How a CSV that is not what was written differs from that, as far as it shows.
+fn difference(bytes: &[u8], written: u64, table: Option<&Table>) -> String {
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(bytes);
+    let header = reader.byte_headers().cloned().unwrap_or_default();
+    let has = |name: &str| header.iter().any(|column| column == name.as_bytes());
+    let missing = table.into_iter().flat_map(|table| table.columns).find(|column| !has(column.name));
+    if let Some(column) = missing {
+        return format!("it has no column `{}`", column.name);
     }
-
-    /// Writes one text that the report prints, such as a rendered configuration.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn text(&mut self, file: &str, text: &str) -> Result<()> {
-        let path = self.folder.join(file);
-        fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))?;
-        self.texts.retain(|record| record.file != file);
-        self.texts.push(TextRecord { file: file.to_owned(), sha256: hash_bytes(text.as_bytes()) });
-        Ok(())
+    let rows: Vec<csv::ByteRecord> = reader.byte_records().filter_map(Result::ok).collect();
+    if let Some(torn) = rows.iter().position(|row| row.len() != header.len()) {
+        return format!("its row {} has {} cells, and its header {}", torn + 1, rows[torn].len(), header.len());
     }
-
-    /// Writes `step.json` and puts the folder in its place, at once.
-    ///
-    /// # Errors
-    /// When the folder cannot be put in place; the earlier result is then still there.
-    pub fn finish(mut self, mut record: StepRecord) -> Result<StepRecord> {
-        record.tables = std::mem::take(&mut self.tables);
-        record.texts = std::mem::take(&mut self.texts);
-        write_json(&self.folder.join("step.json"), &record)?;
-        let (place, aside) =
-            (self.results.step(&self.step), self.results.root.join(format!(".{}.replaced", self.step)));
-        if aside.exists() {
-            fs::remove_dir_all(&aside).with_context(|| format!("cannot remove `{}`", aside.display()))?;
+    let count = format!("it holds {} rows, {written} were written", rows.len());
+    let mut seen = HashMap::new();
+    let mut numbered = (1_u64..).zip(&rows);
+    let again = numbered.find_map(|(number, row)| Some((seen.insert(row.as_slice(), number)?, number)));
+    match again {
+        Some((first, again)) if rows.len() as u64 > written => {
+            format!("{count}, and its row {again} is its row {first} once more")
         }
-        if place.exists() {
-            fs::rename(&place, &aside)
-                .with_context(|| format!("cannot set the earlier `{}` aside", place.display()))?;
-        }
-        if let Err(error) = fs::rename(&self.folder, &place) {
-            let _ = fs::rename(&aside, &place);
-            return Err(error).with_context(|| format!("cannot put `{}` in its place", place.display()));
-        }
-        let _ = fs::remove_dir_all(&aside);
-        let _ = fs::remove_file(self.results.failure_path(&self.step));
-        Ok(record)
-    }
-}
-
-impl Drop for StepWriter {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
-fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
-    let text = serde_json::to_string_pretty(value).context("cannot write JSON")?;
-    let aside = path.with_extension("json.new");
-    fs::write(&aside, text + "\n")
-        .and_then(|()| fs::rename(&aside, path))
-        .with_context(|| format!("cannot write `{}`", path.display()))
-}
-
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    match fs::read_to_string(path) {
-        Ok(text) => serde_json::from_str(&text)
-            .with_context(|| format!("cannot understand `{}`; remove it and measure the step again", path.display()))
-            .map(Some),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("cannot read `{}`", path.display())),
+        _ => format!("{count}, and its hash differs"),
     }
 }

@@ -1,17 +1,13 @@
-//! What a result was made from: the hash of every input file, so that staleness can be told in words. It does not know what the
-//! files are for.
+//! What a result was made from: a hash or a version of every input, so that staleness can be told in words. It does not know what the
+//! inputs are for, nor how they are hashed.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::{Path, PathBuf},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// Input files (path relative to the project, `/` between parts) with the SHA-256 of their bytes.
+/// Inputs by name: files (path relative to the project, `/` between parts) with the SHA-256 of what they mean, and crates as
+/// `Cargo.lock/NAME` with their versions.
 pub type Inputs = BTreeMap<String, String>;
 
 /// SHA-256 in hexadecimal digits.
@@ -22,35 +18,6 @@ pub fn hash_bytes(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-/// Hashes `paths` (files, or folders with all that is in them) below `project`.
-///
-/// # Errors
-/// When a path does not exist or cannot be read.
-pub fn hash_paths(project: &Path, paths: &[&str]) -> Result<Inputs> {
-    let mut inputs = Inputs::new();
-    for path in paths {
-        hash_below(project, &project.join(path), &mut inputs)?;
-    }
-    Ok(inputs)
-}
-
-fn hash_below(project: &Path, path: &Path, inputs: &mut Inputs) -> Result<()> {
-    let named = || format!("cannot read the input `{}`; restore it from the repository", path.display());
-    if path.is_dir() {
-        let mut entries: Vec<PathBuf> = fs::read_dir(path)
-            .with_context(named)?
-            .map(|entry| entry.map(|entry| entry.path()))
-            .collect::<Result<_, _>>()
-            .with_context(named)?;
-        entries.sort();
-        return entries.iter().try_for_each(|entry| hash_below(project, entry, inputs));
-    }
-    let bytes = fs::read(path).with_context(named)?;
-    let relative = path.strip_prefix(project).unwrap_or(path).to_string_lossy().replace('\\', "/");
-    inputs.insert(relative, hash_bytes(&bytes));
-    Ok(())
 }
 
 /// A reason why a result is not what would be measured now.
@@ -89,9 +56,10 @@ pub fn changes(recorded: &Inputs, current: &Inputs) -> Vec<Change> {
     changes
 }
 
-/// As much of a hash as nobody mistakes for another.
-fn short(hash: &str) -> String {
-    format!("SHA-256 {}…", hash.get(..12).unwrap_or(hash))
+/// As much of a hash as nobody mistakes for another; versions as they are.
+fn short(value: &str) -> String {
+    let is_hash = value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_hash { format!("SHA-256 {}…", &value[..12]) } else { value.to_owned() }
 }
 
 /// What is different between the parameters a result was measured with and those of now, one per parameter, by its path.
@@ -123,21 +91,24 @@ mod tests {
 
     #[test]
     fn a_change_is_told_in_words() {
-        let project = tempfile::tempdir().unwrap();
-        fs::create_dir(project.path().join("queries")).unwrap();
-        let write = |name: &str, text: &str| fs::write(project.path().join("queries").join(name), text).unwrap();
-        write("a.sql", "SELECT 1");
-        write("b.sql", "SELECT 2");
-        let before = hash_paths(project.path(), &["queries"]).unwrap();
+        let inputs = |pairs: [(&str, &str); 3]| -> Inputs {
+            pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+        };
+        let (old, new) = (hash_bytes(b"SELECT 1"), hash_bytes(b"SELECT 3"));
+        let before = inputs([("queries/a.sql", &old), ("queries/b.sql", &old), ("Cargo.lock/tokio", "1.53.0")]);
+        let after = inputs([("queries/a.sql", &new), ("queries/c.sql", &old), ("Cargo.lock/tokio", "1.54.0")]);
         assert!(changes(&before, &before).is_empty());
-        write("a.sql", "SELECT 3");
-        write("c.sql", "SELECT 4");
-        fs::remove_file(project.path().join("queries/b.sql")).unwrap();
-        let after = hash_paths(project.path(), &["queries"]).unwrap();
         let found = changes(&before, &after);
         let words: Vec<&str> = found.iter().map(|change| change.words.as_str()).collect();
-        assert_eq!(words, ["`queries/a.sql` changed", "`queries/b.sql` is gone", "`queries/c.sql` is new"]);
-        let (old, new) = found[0].sides.clone().unwrap();
+        let expected = [
+            "`Cargo.lock/tokio` changed",
+            "`queries/a.sql` changed",
+            "`queries/b.sql` is gone",
+            "`queries/c.sql` is new",
+        ];
+        assert_eq!(words, expected);
+        assert_eq!(found[0].sides, Some(("1.53.0".to_owned(), "1.54.0".to_owned())));
+        let (old, new) = found[1].sides.clone().unwrap();
         assert!(old.starts_with("SHA-256 ") && new.starts_with("SHA-256 ") && old != new, "{old}, {new}");
     }
 

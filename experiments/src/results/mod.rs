@@ -4,17 +4,21 @@
 mod conditions;
 mod csv;
 mod dictionary;
+mod durable;
 mod folder;
 mod inputs;
 mod record;
+mod recovery;
 mod row;
 pub mod summary;
+mod writer;
 
-pub use conditions::{Difference, differences, environment_differences};
+pub use conditions::{Difference, differences, environment_differences, is_same};
 pub use csv::{read_rows, write_rows};
 pub use dictionary::dictionary;
-pub use folder::{Damage, ResultsFolder, StepWriter};
-pub use inputs::{Change, Inputs, changes, hash_bytes, hash_paths, parameter_changes};
+pub use folder::{Damage, ResultsFolder};
+pub use inputs::{Change, Inputs, changes, hash_bytes, parameter_changes};
 pub use record::{Environment, Failure, StepRecord, TableRecord, TextRecord, UNKNOWN};
 pub(crate) use row::row;
 pub use row::{Column, Row, Table, unit_of};
+pub use writer::StepWriter;

@@ -91,9 +91,9 @@ impl<'run> Bench<'run> {
         self.kept.put(key, trial)
     }
 
-    /// Ends the bench: the writer, the measured time, the warnings and the journal.
-    pub fn close(self) -> (StepWriter, Duration, Vec<String>, Kept) {
-        (self.out, self.measured, self.warnings, self.kept)
+    /// Ends the bench: the writer, the measured time and the warnings. The journal goes when the result is in its place.
+    pub fn close(self) -> (StepWriter, Duration, Vec<String>) {
+        (self.out, self.measured, self.warnings)
     }
 }
 
@@ -113,11 +113,15 @@ struct Line {
 }
 
 impl Kept {
-    /// Opens the journal at `path`. Lines of other inputs are forgotten; so is a last line that was cut.
+    /// Opens the journal at `path`. Lines of other inputs are forgotten; so is a last line that was cut, which would swallow the next.
     #[must_use]
     pub fn open(path: &Path, inputs: &str) -> Self {
-        let text = fs::read_to_string(path).unwrap_or_default();
-        let trials = text
+        let bytes = fs::read(path).unwrap_or_default();
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |place| place + 1);
+        if whole < bytes.len() {
+            let _ = fs::OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(whole as u64));
+        }
+        let trials = String::from_utf8_lossy(&bytes[..whole])
             .lines()
             .filter_map(|line| serde_json::from_str::<Line>(line).ok())
             .filter(|line| line.inputs == inputs)
@@ -146,12 +150,13 @@ impl Kept {
         let mut text = serde_json::to_string(&line)?;
         text.push('\n');
         let mut file = fs::OpenOptions::new().create(true).append(true).open(&self.path).with_context(named)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).with_context(named)
-    }
-
-    /// Removes the journal: the step's result is in its place.
-    pub fn discard(self) {
-        let _ = fs::remove_file(&self.path);
+        let before = file.metadata().with_context(named)?.len();
+        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_data());
+        if written.is_err() {
+            // Half a line, as on a full disk, is no line.
+            let _ = file.set_len(before);
+        }
+        written.with_context(named)
     }
 }
 
@@ -192,6 +197,13 @@ mod tests {
         let again = Kept::open(&path, "inputs-1");
         assert_eq!(again.get::<Vec<u8>>("b1.off"), Some(vec![1, 2, 3]));
         assert_eq!(again.get::<Vec<u8>>("b1.view"), None);
+        // What comes after a line that was cut is found again.
+        let mut again = again;
+        again.put("b1.view", &[5]).unwrap();
+        let third = Kept::open(&path, "inputs-1");
+        assert_eq!((third.count(), third.get::<Vec<u8>>("b1.view")), (2, Some(vec![5])));
+        fs::write(&path, [fs::read(&path).unwrap(), b"{\"inputs\": \"\xff\xfe".to_vec()].concat()).unwrap();
+        assert_eq!(Kept::open(&path, "inputs-1").count(), 2);
         assert_eq!(Kept::open(&path, "inputs-2").count(), 0);
     }
 

@@ -55,10 +55,6 @@ impl Step for CacheStep {
         "What do the value, fragment and view caches, alone and together, save in load time and in resources under the same load?"
     }
 
-    fn inputs(&self) -> &'static [&'static str] {
-        &["experiments/src/steps/cache.rs", "experiments/src/steps/cache"]
-    }
-
     fn tables(&self) -> &'static [Table] {
         &[TrialRow::TABLE, LatencyRow::TABLE, ResourceRow::TABLE, CounterRow::TABLE, SliceRow::TABLE]
     }

@@ -55,10 +55,6 @@ impl Step for CalibrateStep {
         "How small a difference can be seen here, are known effects found, and does waiting count when the server stands still?"
     }
 
-    fn inputs(&self) -> &'static [&'static str] {
-        &["experiments/src/steps/calibrate.rs", "experiments/src/steps/calibrate"]
-    }
-
     fn tables(&self) -> &'static [Table] {
         &[TrialRow::TABLE, LatencyRow::TABLE, ResourceRow::TABLE, CounterRow::TABLE, SliceRow::TABLE, CoresRow::TABLE]
     }

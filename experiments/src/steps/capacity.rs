@@ -64,10 +64,6 @@ impl Step for CapacityStep {
         "Which rate does the blog carry within an objective, without caches and with all, and what stops it from carrying more?"
     }
 
-    fn inputs(&self) -> &'static [&'static str] {
-        &["experiments/src/stats/capacity.rs", "experiments/src/steps/capacity.rs", "experiments/src/steps/capacity"]
-    }
-
     fn tables(&self) -> &'static [Table] {
         &[TrialRow::TABLE, LatencyRow::TABLE, ResourceRow::TABLE, ObjectiveRow::TABLE]
     }

@@ -38,10 +38,6 @@ impl Step for ExplainStep {
         "What does each query do with and without the secondary indexes, and how should posts be fetched with their comments?"
     }
 
-    fn inputs(&self) -> &'static [&'static str] {
-        &["experiments/src/steps/explain.rs", "experiments/src/steps/explain", "experiments/queries/explain"]
-    }
-
     fn tables(&self) -> &'static [Table] {
         &[QueryRow::TABLE, ParameterRow::TABLE, PlanRow::TABLE, NodeRow::TABLE, ShapeRow::TABLE]
     }

@@ -22,6 +22,7 @@ use anyhow::Result;
 use crate::{
     aggregate::Frames,
     results::{Row as _, Table, summary::SummaryTable},
+    source::Root,
 };
 
 pub use bench::{Bench, Kept, blocks};
@@ -51,8 +52,6 @@ pub trait Step: Sync {
     fn title(&self) -> &'static str;
     /// What it asks.
     fn question(&self) -> &'static str;
-    /// Files and folders of its own, relative to the project, on which its rows depend; [`inputs_of`] adds those that steps share.
-    fn inputs(&self) -> &'static [&'static str];
     /// The CSVs it writes.
     fn tables(&self) -> &'static [Table];
     /// The figures it draws, by name.
@@ -90,33 +89,32 @@ pub const STEPS: &[&dyn Step] = &[
     &capacity::CapacityStep,
 ];
 
-/// Inputs that every step shares: the specimen, the gear, and the versions of everything.
-const COMMON_INPUTS: &[&str] = &[
-    "Cargo.lock",
-    "app/migrations",
-    "app/queries",
-    "app/src",
-    "experiments/src/cgroup",
-    "experiments/src/stack",
-    "experiments/src/steps/bench.rs",
-    "experiments/src/steps/blog.rs",
-];
+/// Members of [`Step`] whose code makes rows. That of the others may change without making them stale.
+const MEASURING: &[&str] = &["arms", "measure", "tables"];
 
-/// Inputs that every step with trials shares: what is asked, who asks, and who reads the meters.
-const TRIAL_INPUTS: &[&str] = &[
-    "app/templates",
-    "experiments/src/load",
-    "experiments/src/probe",
-    "experiments/src/steps/trial",
-    "experiments/src/steps/trial.rs",
-    "nginx/nginx.conf.template",
-];
+/// What is called in processes of their own, so that no path of the code leads there.
+const PROCESSES: &[&str] = &["load::trial::main", "stack::supervise::main"];
 
-/// Every file and folder, relative to the project, on which the rows of `step` depend.
-pub fn inputs_of(step: &dyn Step) -> Vec<&'static str> {
+/// Rooms that the code of a step uses and that rows do not depend on: how rows are written is a version in `step.json`, parameters are
+/// recorded by their values, and the others talk to the user.
+pub const NOT_FOLLOWED: &[&str] = &["results", "steps::events", "steps::profile", "steps::progress"];
+
+/// Files that every step depends on besides the code that it calls: the specimen, and what builds it.
+const COMMON_FILES: &[&str] = &["app/migrations", "app/queries", "app/src", "rust-toolchain.toml"];
+
+/// Files that every step with trials depends on besides: what is asked for, and through what.
+const TRIAL_FILES: &[&str] = &["app/assets", "app/templates", "nginx/nginx.conf.template"];
+
+/// Where the code that measures `step` begins.
+pub fn roots_of<'a>(module: &'a str) -> Vec<Root<'a>> {
+    let own = Root::Members { module, of_trait: "Step", names: MEASURING };
+    PROCESSES.iter().map(|path| Root::Item(path)).chain([own]).collect()
+}
+
+/// Every file and folder, relative to the project, on which the rows of `step` depend besides the code that it calls.
+pub fn files_of(step: &dyn Step) -> Vec<&'static str> {
     let has_trials = step.tables().iter().any(|table| table.file == trial::rows::TrialRow::TABLE.file);
-    let of_trials = if has_trials { TRIAL_INPUTS } else { &[] };
-    [COMMON_INPUTS, of_trials, step.inputs()].concat()
+    [COMMON_FILES, if has_trials { TRIAL_FILES } else { &[] }].concat()
 }
 
 /// The table `name` among a step's summaries.
@@ -154,21 +152,6 @@ mod tests {
             .collect();
         let steps: BTreeSet<String> = STEPS.iter().map(|step| step.name().to_owned()).collect();
         assert_eq!(sections, steps);
-    }
-
-    #[test]
-    fn every_input_exists_and_the_step_itself_is_one() {
-        for step in STEPS {
-            for path in inputs_of(*step) {
-                assert!(project().join(path).exists(), "`{path}` of `{}` does not exist", step.name());
-            }
-            let own = format!("experiments/src/steps/{}", step.name());
-            assert!(
-                step.inputs().iter().any(|path| path.starts_with(&own)),
-                "`{}` does not depend on its own code",
-                step.name()
-            );
-        }
     }
 
     #[test]

@@ -36,10 +36,6 @@ impl Step for SchemaStep {
         "What does the blog's database consist of, and what does each secondary index cost in bytes and in time on every insert?"
     }
 
-    fn inputs(&self) -> &'static [&'static str] {
-        &["experiments/src/steps/schema.rs", "experiments/src/steps/schema", "experiments/queries/schema"]
-    }
-
     fn tables(&self) -> &'static [Table] {
         &[
             ColumnRow::TABLE,

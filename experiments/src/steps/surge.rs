@@ -56,10 +56,6 @@ impl Step for SurgeStep {
         "How evenly does NGINX spread requests over two servers, do sticky sessions stick, and what does a surge of traffic do to load times, and what would a second machine add?"
     }
 
-    fn inputs(&self) -> &'static [&'static str] {
-        &["experiments/src/steps/surge.rs", "experiments/src/steps/surge"]
-    }
-
     fn tables(&self) -> &'static [Table] {
         &[TrialRow::TABLE, LatencyRow::TABLE, ResourceRow::TABLE, SecondRow::TABLE, SessionRow::TABLE, NodeRow::TABLE]
     }

@@ -8,21 +8,24 @@ use std::{
 
 use experiments::{
     aggregate::column,
-    pipeline::COMPARED_METRICS,
+    pipeline::{COMPARED_METRICS, Project, inputs},
     results::{
         Environment, StepRecord,
         summary::{Cell, SummaryTable},
     },
-    steps::{STEPS, inputs_of},
+    steps::{Profile, STEPS},
 };
 use tempfile::TempDir;
 
-/// A checkout, as far as the command looks at one: what steps depend on is there and empty.
+use crate::support::project_root;
+
+/// A checkout with a report and results of its own, and the code of this one.
 fn checkout() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for path in STEPS.iter().flat_map(|step| inputs_of(*step)).chain(["report-src"]) {
-        fs::create_dir_all(folder.path().join(path)).unwrap();
+    for path in ["app", "experiments", "nginx", "Cargo.lock", "Cargo.toml", "rust-toolchain.toml"] {
+        std::os::unix::fs::symlink(project_root().join(path), folder.path().join(path)).unwrap();
     }
+    fs::create_dir(folder.path().join("report-src")).unwrap();
     fs::write(folder.path().join("report-src/main.typ.j2"), "").unwrap();
     folder
 }
@@ -50,18 +53,23 @@ fn line<'a>(said: &'a str, key: &str) -> &'a str {
     said.lines().find(of_key).unwrap_or_else(|| panic!("`{key}` is not in {said}"))
 }
 
+/// A full run of the present step.
 fn record() -> StepRecord {
+    let step = STEPS.iter().find(|step| step.name() == "cache").unwrap();
+    let project = Project { root: project_root().to_owned() };
+    let profile = Profile::read(&project.profiles(), "full").unwrap();
     let facts =
         |facts: &[(&str, &str)]| facts.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     StepRecord {
         profile: "full".to_owned(),
-        seed: 7,
+        seed: profile.seed,
         started_utc: "2026-01-01T00:00:00Z".to_owned(),
         finished_utc: "2026-01-01T00:05:00Z".to_owned(),
         duration_s: 300.0,
         measured_s: 200.0,
         arms: vec!["off".to_owned(), "all".to_owned()],
-        parameters: serde_json::json!({ "data": { "posts": 100_000 }, "smallest_effect_percent": 5.0 }),
+        parameters: step.parameters(&profile).unwrap(),
+        inputs: inputs(&project, *step).unwrap(),
         environment: Environment {
             machine: facts(&[("cpu_model", "one")]),
             programs: facts(&[("PostgreSQL", "15.18")]),
@@ -157,7 +165,7 @@ fn other_conditions_are_refused_by_name_unless_they_are_wanted() {
     for difference in [
         "`machine.cpu_model` is `one` before and `another` after (cache)",
         "`parameters.data.posts` is `100000` before and `5000` after (cache)",
-        "`seed` is `7` before and `8` after (cache)",
+        "`seed` is `20260101` before and `8` after (cache)",
         "side by side with `--anyway`",
     ] {
         assert!(refused.contains(difference), "{refused}");

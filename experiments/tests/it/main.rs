@@ -12,6 +12,7 @@ mod pdf;
 mod probe;
 mod report;
 mod rooms;
+mod source;
 mod specimen;
 mod stack;
 mod support;

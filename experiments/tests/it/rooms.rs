@@ -10,12 +10,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("load", &["http"]),
     ("probe", &["http", "cgroup"]),
     ("results", &[]),
+    ("source", &["results"]),
     ("stats", &[]),
     ("aggregate", &["results", "stats"]),
     ("figures", &[]),
-    ("steps", &["http", "cgroup", "stack", "load", "probe", "results", "stats", "aggregate", "figures"]),
+    ("steps", &["http", "cgroup", "stack", "load", "probe", "results", "source", "stats", "aggregate", "figures"]),
     ("report", &["results"]),
-    ("pipeline", &["http", "stack", "load", "probe", "results", "stats", "aggregate", "figures", "steps", "report"]),
+    (
+        "pipeline",
+        &["http", "stack", "load", "probe", "results", "source", "stats", "aggregate", "figures", "steps", "report"],
+    ),
     ("cli", &["pipeline", "load", "stack", "results", "steps"]),
 ];
 
