@@ -27,6 +27,18 @@ quick *STEPS: setup _build
 report *ARGUMENTS: _build
     @"{{ experiments }}" report "$@"
 
+# Write results/report.html: the same as one page for browsers, with everything in it
+[group('notebook')]
+[no-exit-message]
+html *ARGUMENTS: _build
+    @"{{ experiments }}" html "$@"
+
+# Serve the notebook on http://127.0.0.1:8090: it follows the run and every edit of report-src/
+[group('notebook')]
+[no-exit-message]
+notebook *ARGUMENTS: _build
+    @"{{ experiments }}" notebook "$@"
+
 # Print the summaries of the results as tables
 [group('notebook')]
 [no-exit-message]

@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     pipeline::{
-        self, BenchAppOptions, CompareOptions, NoBaseline, NotAlike, Outcome, Project, RunOptions, ServeOptions,
-        StaleResults,
+        self, BenchAppOptions, CompareOptions, NoBaseline, NotAlike, NotebookOptions, Outcome, Project, RunOptions,
+        ServeOptions, StaleResults,
     },
     results::Damage,
     steps::Usage,
@@ -63,6 +63,21 @@ enum Command {
         /// Print results whose inputs have changed since, with a mark at each of their numbers; without this, exit code 14 names them.
         #[arg(long)]
         allow_stale: bool,
+    },
+    /// Make the report as one HTML file that loads nothing.
+    Html {
+        /// Where the page goes [default: `report.html` in the folder of results].
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Print stale results too, as `report` does.
+        #[arg(long)]
+        allow_stale: bool,
+    },
+    /// Serve the report as a page that follows the run and every edit of the text, until Ctrl-C.
+    Notebook {
+        /// The port; 0 for any free one.
+        #[arg(long, default_value_t = 8090)]
+        port: u16,
     },
     /// Print the summaries as tables.
     Results {
@@ -200,9 +215,12 @@ async fn dispatch(command: Command, results: Option<PathBuf>) -> Result<u8> {
             });
         }
         Command::Report { output, allow_stale } => {
-            let stale_results = if allow_stale { StaleResults::Mark } else { StaleResults::Refuse };
-            println!("{}", pipeline::report(&project, &results, output.as_deref(), stale_results)?.display())
+            println!("{}", pipeline::report(&project, &results, output.as_deref(), stale(allow_stale))?.display())
         }
+        Command::Html { output, allow_stale } => {
+            println!("{}", pipeline::html(&project, &results, output.as_deref(), stale(allow_stale))?.display())
+        }
+        Command::Notebook { port } => pipeline::notebook(&project, &NotebookOptions { port, results }).await?,
         Command::Results { steps } => pipeline::print_results(&results, &steps)?,
         Command::Status => pipeline::status(&project, &results)?,
         Command::Why { step } => pipeline::why(&project, &results, &step)?,
@@ -235,6 +253,10 @@ async fn dispatch(command: Command, results: Option<PathBuf>) -> Result<u8> {
         Command::Trial { spec } => crate::load::trial::main(&spec)?,
     }
     Ok(0)
+}
+
+fn stale(are_allowed: bool) -> StaleResults {
+    if are_allowed { StaleResults::Mark } else { StaleResults::Refuse }
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {

@@ -36,6 +36,7 @@ impl std::error::Error for Unavailable {}
 /// [`Unavailable`] if something is still missing afterwards.
 pub fn install(project_root: &Path, programs: &[Program], out: &mut impl Write) -> Result<(), Unavailable> {
     let start = Instant::now();
+    pypi::renew_launcher(project_root);
     let search = Search::for_project(project_root);
     let (mut found, missing) = survey(&search, programs);
     let mut reasons = Vec::new();

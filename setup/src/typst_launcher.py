@@ -35,13 +35,15 @@ def arguments():
     compile_.add_argument("--font-path", action="append", default=[])
     compile_.add_argument("--ignore-system-fonts", action="store_true")
     compile_.add_argument("--input", action="append", default=[], dest="inputs", metavar="KEY=VALUE")
-    compile_.add_argument("--format", "-f", choices=["pdf"], default="pdf")
+    compile_.add_argument("--format", "-f", choices=["pdf", "html"])
+    compile_.add_argument("--features", action="append", default=[], help="the package has every feature switched on")
     compile_.add_argument("--pdf-standard", action="append", default=[])
     compile_.add_argument("--creation-timestamp", type=int, default=os.environ.get("SOURCE_DATE_EPOCH"))
     compile_.add_argument("--diagnostic-format", choices=["human", "short"], default="human")
     options = parser.parse_args()
     if any("=" not in pair for pair in options.inputs):
         compile_.error("argument --input: must be a key and a value, separated by `=`")
+    options.format = options.format or ("html" if (options.output or "").endswith(".html") else "pdf")
     return options
 
 
@@ -54,6 +56,7 @@ def main():
         document, warnings = typst.compile_with_warnings(
             options.input,
             root=options.root or os.path.dirname(os.path.abspath(options.input)),
+            format=options.format,
             font_paths=options.font_path,
             ignore_system_fonts=options.ignore_system_fonts,
             sys_inputs=dict(pair.split("=", 1) for pair in options.inputs),
@@ -62,7 +65,7 @@ def main():
         )
         for warning in warnings:
             sys.stderr.write(in_format(warning.diagnostic, options.diagnostic_format))
-        with open(options.output or os.path.splitext(options.input)[0] + ".pdf", "wb") as file:
+        with open(options.output or os.path.splitext(options.input)[0] + "." + options.format, "wb") as file:
             file.write(document)
     except typst.TypstError as error:
         sys.stderr.write(in_format(error.diagnostic, options.diagnostic_format))

@@ -44,7 +44,19 @@ pub fn report(
     stale_results: StaleResults,
 ) -> Result<PathBuf> {
     let folder = ResultsFolder::read_only(results);
-    let mut document = document(project, &folder)?;
+    let document = document(project, &folder, stale_results)?;
+    write_derived(&folder, &document)?;
+    let options = BuildOptions {
+        typst: Typst { program: programs::typst(project)? },
+        folder: project.runs().join("report"),
+        output: output.map_or_else(|| results.join("report.pdf"), Path::to_owned),
+    };
+    report::build(&document, &Templates::read(&project.root.join("report-src"))?, &options)
+}
+
+/// What the results that are there make of the report: as a PDF, or as a page.
+pub(super) fn document(project: &Project, results: &ResultsFolder, stale_results: StaleResults) -> Result<Document> {
+    let mut document = read(project, results)?;
     let stale = stale(&document);
     match stale_results {
         StaleResults::Refuse if !stale.is_empty() => return Err(Stale(stale).into()),
@@ -53,12 +65,7 @@ pub fn report(
         }
         _ => {}
     }
-    let options = BuildOptions {
-        typst: Typst { program: programs::typst(project)? },
-        folder: project.runs().join("report"),
-        output: output.map_or_else(|| results.join("report.pdf"), Path::to_owned),
-    };
-    report::build(&document, &Templates::read(&project.root.join("report-src"))?, &options)
+    Ok(document)
 }
 
 /// A line for each step whose results are stale.
@@ -83,7 +90,7 @@ pub fn dictionary() -> String {
     dictionary_of(STEPS.iter().map(|step| (step.name(), step.question(), step.tables())))
 }
 
-fn document(project: &Project, results: &ResultsFolder) -> Result<Document> {
+fn read(project: &Project, results: &ResultsFolder) -> Result<Document> {
     let mut document = Document {
         title: "Loadbook".to_owned(),
         subtitle: "A blog under load: its schema, its queries, its caches and its balancer, measured".to_owned(),
@@ -102,7 +109,6 @@ fn document(project: &Project, results: &ResultsFolder) -> Result<Document> {
         records.extend(add_step(&mut staleness, results, *step, &mut document)?);
     }
     document.provenance = provenance::of_records(&records);
-    write_derived(results, &document)?;
     Ok(document)
 }
 

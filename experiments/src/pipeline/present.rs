@@ -20,7 +20,7 @@ use crate::{
 const CODE: &str = "experiments/src";
 
 /// All that an input can be made of. As long as nothing in it changes, no input does.
-const EVERYTHING: &[&str] =
+pub(super) const EVERYTHING: &[&str] =
     &["Cargo.lock", "Cargo.toml", "app", CODE, "experiments/queries", "nginx", "rust-toolchain.toml"];
 
 /// Facts that make two machines the same for a measurement. A new kernel does not make another machine; `compare` tells of it.

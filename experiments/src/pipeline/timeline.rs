@@ -34,7 +34,8 @@ pub fn timeline(project: &Project, log: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
-fn newest(project: &Project) -> Result<PathBuf> {
+/// The log of the run that began last.
+pub(super) fn newest(project: &Project) -> Result<PathBuf> {
     let logs = std::fs::read_dir(project.runs()).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
     let is_log = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
     // The time is part of the name, in an order that text has too.

@@ -30,12 +30,7 @@ pub struct BuildOptions {
 /// When a template or a claim names what does not exist, when Typst complains (a warning is a complaint), or when a file cannot be written. The
 /// message begins with the template line to edit, where there is one.
 pub fn build(document: &Document, templates: &Templates, options: &BuildOptions) -> Result<PathBuf> {
-    let values = values::values(&document.tables)?;
-    let json = data::json(document, &values);
-    let claims = claims::read(templates)?;
-    let judged = claims::judge(&claims, &Evidence::of(document, &values))?;
-    let catalogue = Arc::new(Catalogue::new(document, values));
-    let rendered = render(document, templates, &judged, &catalogue)?;
+    let Generated { json, rendered } = generate(document, templates, "style.typ")?;
     let folder = std::path::absolute(&options.folder)?;
     let output = std::path::absolute(&options.output)?;
     write_all(&folder, document, templates, &json, &rendered)?;
@@ -55,6 +50,24 @@ pub fn build(document: &Document, templates: &Templates, options: &BuildOptions)
     std::fs::rename(&partial, &output)
         .with_context(|| format!("cannot write `{}`; check that its folder is writable", output.display()))?;
     Ok(output)
+}
+
+/// The document as Typst reads it: its data, and its text in functions of a style.
+pub(super) struct Generated {
+    /// `report.json`.
+    pub(super) json: String,
+    /// `main.typ` and the sections.
+    pub(super) rendered: Vec<Rendered>,
+}
+
+/// Formats the values, holds the claims against them, and renders the templates; `style` is the Typst file whose functions they call.
+pub(super) fn generate(document: &Document, templates: &Templates, style: &str) -> Result<Generated> {
+    let values = values::values(&document.tables)?;
+    let json = data::json(document, &values);
+    let claims = claims::read(templates)?;
+    let judged = claims::judge(&claims, &Evidence::of(document, &values))?;
+    let catalogue = Arc::new(Catalogue::new(document, values));
+    Ok(Generated { json, rendered: render(document, templates, &judged, &catalogue, style)? })
 }
 
 fn write_all(

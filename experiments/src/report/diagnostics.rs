@@ -3,6 +3,9 @@
 use super::render::Rendered;
 use super::templates::Templates;
 
+/// The files of plain Typst that the user edits.
+const STYLES: [&str; 2] = ["style.typ", "web.typ"];
+
 /// One error or warning as Typst prints it in its `human` format: a head line, then indented lines with the place.
 pub(super) struct Diagnostic {
     /// The head line without `error: `.
@@ -13,6 +16,13 @@ pub(super) struct Diagnostic {
     trace: Vec<(String, usize, usize)>,
     /// What Typst printed, whole.
     text: String,
+}
+
+impl Diagnostic {
+    /// Whether it says only that HTML is a young format of Typst; nobody can do anything about that.
+    pub(super) fn is_about_html(&self) -> bool {
+        self.message.to_lowercase().starts_with("html export is under active development")
+    }
 }
 
 /// Splits what Typst printed into its messages; anything before the first one belongs to it.
@@ -54,9 +64,10 @@ pub(super) fn explain(diagnostics: &[Diagnostic], rendered: &[Rendered], templat
             let file = rendered.iter().find(|candidate| file.ends_with(&candidate.path))?;
             file.origin(*line, *column)
         });
-        let style = places()
-            .find(|(file, _, _)| file.ends_with("style.typ"))
-            .map(|(_, line, _)| ("style.typ".to_owned(), *line));
+        let style = places().find_map(|(file, line, _)| {
+            let name = STYLES.into_iter().find(|name| file.ends_with(name))?;
+            Some((name.to_owned(), *line))
+        });
         if !text.is_empty() {
             text.push('\n');
         }

@@ -11,7 +11,8 @@
 //! - `functions`: what a template can call;
 //! - [`check_templates`]: no digit of a result is typed by hand;
 //! - `render`: templates to Typst, with a map back to the lines that the user edits;
-//! - [`Typst`]: the compiler, as a child process.
+//! - [`Typst`]: the compiler, as a child process;
+//! - [`web`]: the same document as one HTML page.
 
 mod build;
 mod check;
@@ -25,6 +26,7 @@ mod render;
 mod templates;
 mod typst;
 pub mod values;
+pub mod web;
 
 pub use build::{BuildOptions, build};
 pub use check::{Offence, check_templates};

@@ -42,12 +42,13 @@ impl Rendered {
     }
 }
 
-/// Renders `main.typ` and the section of each step that has results.
+/// Renders `main.typ` and the section of each step that has results. `style` is the Typst file whose functions they call.
 pub(super) fn render(
     document: &Document,
     templates: &Templates,
     claims: &[Judged<'_>],
     catalogue: &Arc<Catalogue>,
+    style: &str,
 ) -> Result<Vec<Rendered>> {
     let mut environment = environment(catalogue).map_err(|error| explain(templates, &error))?;
     let source: BTreeMap<String, String> = templates.named().map(|(name, text)| (name, text.to_owned())).collect();
@@ -74,7 +75,7 @@ pub(super) fn render(
         })?;
         let (body, spans) = template.render_with_spans(context).map_err(|error| explain(templates, &error))?;
         let heading =
-            format!("// Generated from {}/{name}; edit that file.\n#import \"/style.typ\": *\n", templates.folder);
+            format!("// Generated from {}/{name}; edit that file.\n#import \"/{style}\": *\n", templates.folder);
         rendered.push(Rendered {
             path: generated(name),
             heading: heading.len(),

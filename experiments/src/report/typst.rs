@@ -5,6 +5,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
+use super::diagnostics::{self, Diagnostic};
+
 /// Where the compiler is.
 #[derive(Clone, Debug)]
 pub struct Typst {
@@ -21,6 +23,27 @@ impl Typst {
         created_unix_s: i64,
         output: &Path,
     ) -> Result<std::result::Result<(), String>> {
+        // Archival (with attachments) and accessible.
+        let printed = self.run(folder, created_unix_s, &["--pdf-standard", "a-3a,ua-1"], output)?;
+        Ok(if printed.is_empty() { Ok(()) } else { Err(printed) })
+    }
+
+    /// Compiles `main.typ` of the build folder to HTML, and returns the complaints as [`Self::compile`] does; that HTML is a young
+    /// format, which Typst says each time, is none.
+    pub(super) fn compile_html(
+        &self,
+        folder: &Path,
+        created_unix_s: i64,
+        output: &Path,
+    ) -> Result<std::result::Result<(), String>> {
+        let printed = self.run(folder, created_unix_s, &["--features", "html", "--format", "html"], output)?;
+        let found = diagnostics::parse(&printed);
+        let is_silent = !found.is_empty() && found.iter().all(Diagnostic::is_about_html);
+        Ok(if printed.is_empty() || is_silent { Ok(()) } else { Err(printed) })
+    }
+
+    /// What was printed; a compiler that failed has always printed something.
+    fn run(&self, folder: &Path, created_unix_s: i64, format: &[&str], output: &Path) -> Result<String> {
         let mut command = Command::new(&self.program);
         // Nothing of the caller's environment may change the bytes; PATH is for a launcher that looks for its interpreter.
         command.env_clear().env("TZ", "UTC").env("LC_ALL", "C.UTF-8").env("HOME", folder);
@@ -34,9 +57,7 @@ impl Typst {
             .arg("--ignore-system-fonts")
             .arg("--creation-timestamp")
             .arg(created_unix_s.to_string())
-            // Archival (with attachments) and accessible.
-            .arg("--pdf-standard")
-            .arg("a-3a,ua-1")
+            .args(format)
             .arg("--diagnostic-format")
             .arg("human")
             .arg("main.typ")
@@ -47,11 +68,9 @@ impl Typst {
             format!("cannot start Typst as `{}`; install it with `just setup`", self.program.display())
         })?;
         let printed = String::from_utf8_lossy(&finished.stderr).trim().to_owned();
-        let silent = finished.status.success() && printed.is_empty();
-        Ok(match (silent, printed.is_empty()) {
-            (true, _) => Ok(()),
-            (false, true) => Err(format!("Typst ended with {} and said nothing", finished.status)),
-            (false, false) => Err(printed),
+        Ok(match (finished.status.success(), printed.is_empty()) {
+            (false, true) => format!("Typst ended with {} and said nothing", finished.status),
+            (false, false) | (true, _) => printed,
         })
     }
 }

@@ -159,13 +159,22 @@ impl SummaryTable {
     /// When the file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<()> {
         let path = folder.join(self.file());
-        let named = || format!("cannot write `{}`; check that the disk has room", path.display());
-        let mut writer = csv::Writer::from_path(&path).with_context(named)?;
+        std::fs::write(&path, self.to_csv()?)
+            .with_context(|| format!("cannot write `{}`; check that the disk has room", path.display()))
+    }
+
+    /// The table as its file holds it.
+    ///
+    /// # Errors
+    /// When a row has more or fewer cells than there are columns.
+    pub fn to_csv(&self) -> Result<Vec<u8>> {
+        let named = || format!("`{}` is no table", self.file());
+        let mut writer = csv::Writer::from_writer(Vec::new());
         writer.write_record(self.columns.iter().map(|column| &column.name)).with_context(named)?;
         for row in &self.rows {
             writer.write_record(row.iter().map(Cell::to_csv)).with_context(named)?;
         }
-        writer.flush().with_context(named)
+        writer.into_inner().map_err(|error| error.into_error()).with_context(named)
     }
 
     /// Reads a table that [`Self::write`] wrote; what its columns mean is not in the file.

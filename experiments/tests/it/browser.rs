@@ -15,13 +15,13 @@ use crate::specimen::site::{Setup, Site};
 use crate::support::project_root;
 
 /// A running chromedriver; dropping it ends it with its browsers.
-struct Driver {
+pub(crate) struct Driver {
     child: Child,
     url: String,
 }
 
 impl Driver {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut command = Command::new(program(Program::ChromeDriver));
         command.arg("--port=0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
@@ -47,19 +47,19 @@ fn program(program: Program) -> PathBuf {
 
 /// A screen.
 #[derive(Clone, Copy)]
-struct Screen {
+pub(crate) struct Screen {
     name: &'static str,
     width: u32,
     height: u32,
     is_phone: bool,
 }
 
-const PHONE: Screen = Screen { name: "phone", width: 390, height: 844, is_phone: true };
-const DESK: Screen = Screen { name: "desk", width: 1280, height: 900, is_phone: false };
+pub(crate) const PHONE: Screen = Screen { name: "phone", width: 390, height: 844, is_phone: true };
+pub(crate) const DESK: Screen = Screen { name: "desk", width: 1280, height: 900, is_phone: false };
 
 /// Somebody at a browser.
-struct Person {
-    client: Client,
+pub(crate) struct Person {
+    pub(crate) client: Client,
     driver_url: String,
     site_url: String,
     screen: Screen,
@@ -67,7 +67,8 @@ struct Person {
 }
 
 impl Person {
-    async fn sit_down(driver: &Driver, site: &Site, screen: Screen) -> Self {
+    /// Opens a browser for the site below this address.
+    pub(crate) async fn sit_down(driver: &Driver, site_url: String, screen: Screen) -> Self {
         let mut options = json!({
             "binary": program(Program::Chromium),
             // Its own sandbox needs rights that a container does not give; the only page it sees is ours.
@@ -82,16 +83,16 @@ impl Person {
         let Value::Object(capabilities) = capabilities else { unreachable!("it is an object") };
         let mut builder = ClientBuilder::new(HttpConnector::new());
         let client = builder.capabilities(capabilities).connect(&driver.url).await.expect("the browser starts");
-        Self { client, driver_url: driver.url.clone(), site_url: site.url(), screen, pictures: 0 }
+        Self { client, driver_url: driver.url.clone(), site_url, screen, pictures: 0 }
     }
 
-    async fn go(&mut self, path: &str) {
+    pub(crate) async fn go(&mut self, path: &str) {
         self.client.goto(&format!("{}{path}", self.site_url)).await.unwrap();
         self.look().await;
     }
 
     /// What must hold for every page: it fits the screen, and the browser has nothing to complain of.
-    async fn look(&mut self) {
+    pub(crate) async fn look(&mut self) {
         let path = self.path().await;
         let script = "const root = document.documentElement; return [root.scrollWidth, root.clientWidth]";
         let widths = self.client.execute(script, Vec::new()).await.unwrap();
@@ -155,14 +156,14 @@ impl Person {
         main.text().await.unwrap().contains(text)
     }
 
-    async fn leave(self) {
+    pub(crate) async fn leave(self) {
         self.client.close().await.unwrap();
     }
 }
 
 /// Registers, writes, comments, sees both at once, logs out, and is a stranger again.
 async fn a_visit(driver: &Driver, site: &Site, screen: Screen) {
-    let mut person = Person::sit_down(driver, site, screen).await;
+    let mut person = Person::sit_down(driver, site.url(), screen).await;
     let username = format!("visitor-{}", screen.name);
     for path in ["/", "/posts/1", "/authors/1", "/login", "/register", "/reading-list", "/account"] {
         person.go(path).await;

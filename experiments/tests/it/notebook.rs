@@ -9,13 +9,13 @@ use std::{
 
 use experiments::{results::ResultsFolder, steps::STEPS};
 
-use crate::pdf;
+use crate::{pdf, reading};
 
 fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-fn experiments(arguments: &[&str], results: &Path) -> Output {
+pub(crate) fn experiments(arguments: &[&str], results: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_experiments"))
         .args(arguments)
         .arg("--results")
@@ -25,7 +25,7 @@ fn experiments(arguments: &[&str], results: &Path) -> Output {
         .unwrap()
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
@@ -65,6 +65,8 @@ fn the_quick_profile_ends_in_a_complete_pdf() {
     every_table_is_there(&results);
     every_figure_and_section_is_printed(&results);
     the_same_results_give_the_same_bytes(&results);
+    reading::the_page_holds_what_the_pdf_holds(&results);
+    reading::the_notebook_follows_edits_and_runs(&results);
     current_results_are_kept(&results);
     values_can_be_traced(&results);
     the_time_of_a_run_is_drawn(&results);

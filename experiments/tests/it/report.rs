@@ -10,7 +10,7 @@ use crate::document::{document, options, templates};
 use crate::pdf;
 
 /// Words that are spelled with digits and are no results.
-const ALLOWED: &[&str] = &[
+pub(crate) const ALLOWED: &[&str] = &[
     "99th percentile",
     "p50",
     "p90",

@@ -49,6 +49,24 @@ pub(super) fn install_typst<W: Write>(session: &mut Session<'_, W>) -> Result<()
     })
 }
 
+/// Gives the package that is there the launcher of this version: it may have learned something since the package was installed.
+pub(super) fn renew_launcher(project_root: &Path) {
+    let tools = project_root.join(".tools");
+    let installed = fs::read_to_string(tools.join("bin/typst")).unwrap_or_default();
+    if let Some(renewed) = renewed(&installed) {
+        // Where nothing can be written, the earlier one still does what it did.
+        let _ = put_launcher(&tools, &renewed);
+    }
+}
+
+/// The launcher with the first line of the installed one; nothing when that is current, or no launcher.
+fn renewed(installed: &str) -> Option<String> {
+    let (shebang, _) = installed.split_once('\n')?;
+    let (_, launcher) = LAUNCHER.split_once('\n')?;
+    let renewed = format!("{shebang}\n{}", launcher.replacen("@PACKAGE@", PACKAGE, 1));
+    (installed.contains(PACKAGE) && installed != renewed).then_some(renewed)
+}
+
 fn pip_install(project_root: &Path, python: &Path, target: &Path) -> Result<(), String> {
     let write = |path: &Path| -> io::Result<()> {
         fs::create_dir_all(target)?;
@@ -74,10 +92,14 @@ fn put_in_place(tools: &Path, fresh: &Path, python: &Path) -> io::Result<()> {
     let package = tools.join(PACKAGE);
     let _ = fs::remove_dir_all(&package);
     fs::rename(fresh, &package)?;
+    put_launcher(tools, &launcher(python))
+}
+
+fn put_launcher(tools: &Path, launcher: &str) -> io::Result<()> {
     let bin = tools.join("bin");
     fs::create_dir_all(&bin)?;
     let draft = bin.join(format!(".typst.{}", std::process::id()));
-    fs::write(&draft, launcher(python))?;
+    fs::write(&draft, launcher)?;
     fs::set_permissions(&draft, fs::Permissions::from_mode(0o755))?;
     fs::rename(&draft, bin.join("typst"))
 }
@@ -117,6 +139,18 @@ mod tests {
         assert!(!text.contains("@P"), "{text}");
         for path in ["/Applications/My Python/bin/python3", &format!("/{}", "x".repeat(SHEBANG_MAXIMUM))] {
             assert!(launcher(Path::new(path)).starts_with("#!/usr/bin/env python3\n"), "{path}");
+        }
+    }
+
+    /// A launcher of an earlier version is renewed and keeps its interpreter; one of this version and other programs are left alone.
+    #[test]
+    fn an_earlier_launcher_is_renewed() {
+        let current = launcher(Path::new("/usr/bin/python3"));
+        let earlier = current.replace("choices=[\"pdf\", \"html\"]", "choices=[\"pdf\"]");
+        assert!(earlier != current && renewed(&earlier).as_ref() == Some(&current));
+        assert_eq!(renewed(&current), None);
+        for other in ["", "#!/bin/sh\necho typst 0.15.1\n", "\u{7f}ELF"] {
+            assert_eq!(renewed(other), None);
         }
     }
 

@@ -68,6 +68,21 @@ fn errors_and_warnings_have_places() {
     assert!(errors.contains("main.typ:1:16: warning: unknown font family: no such font\n"), "{errors}");
 }
 
+/// A page of HTML, with one warning: that this is a young format of Typst.
+#[test]
+fn html_is_written_on_request() {
+    let folder = Folder::new();
+    folder.write("main.typ", "= Rows\n#html.aside[few]\n");
+    let arguments = ["compile", "--root", ".", "--features", "html", "--format", "html", "main.typ", "page.html"];
+    let output = typst(&folder, &arguments);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{errors}");
+    assert_eq!(errors.matches("warning: ").count(), 1, "{errors}");
+    assert!(errors.starts_with("warning: html export is under active development"), "{errors}");
+    let page = fs::read_to_string(folder.join("page.html")).expect("the page is there");
+    assert!(page.contains(">Rows</h2>") && page.contains("<aside>few</aside>"), "{page}");
+}
+
 /// What it does not know it refuses; what is not there it says.
 #[test]
 fn wrong_use_is_refused() {
