@@ -1,11 +1,11 @@
 //! Percentiles of stored histograms. Buckets are added up first; percentiles themselves are never averaged.
 
-use std::ops::Range;
+use std::{collections::HashMap, hash::Hash, ops::Range};
 
 use anyhow::Result;
 use polars::prelude::{
-    Column, DataFrame, Expr, IdxCa, IdxSize, IntoLazy, LazyFrame, NamedFrom, PolarsError, Series, SortMultipleOptions,
-    col,
+    Column, DataFrame, DataType, Expr, IdxCa, IdxSize, IntoLazy, LazyFrame, NamedFrom, PolarsError, Series,
+    SortMultipleOptions, col,
 };
 
 /// Percentiles of `histogram` (columns `by…`, `bucket`, `count`), one row per group: for each `(quantile, name)` a column with
@@ -21,15 +21,11 @@ pub fn percentiles(
     count: &str,
     quantiles: &[(f64, &str)],
 ) -> Result<LazyFrame> {
-    let keys: Vec<Expr> = by.iter().map(|name| col(*name)).collect();
+    let columns: Vec<Expr> = by.iter().copied().chain([bucket, count]).map(col).collect();
     let mut sorting: Vec<&str> = by.to_vec();
     sorting.push(bucket);
-    let merged = histogram
-        .clone()
-        .group_by_stable(keys.into_iter().chain([col(bucket)]).collect::<Vec<_>>())
-        .agg([col(count).sum()])
-        .sort(sorting, SortMultipleOptions::default())
-        .collect()?;
+    let merged = summed(&histogram.clone().select(columns).collect()?, by, bucket, count)?;
+    let merged = merged.sort(sorting, SortMultipleOptions::default())?;
     let groups = groups(&merged, by)?;
     let (buckets, counts) = (merged.column(bucket)?.i64()?, merged.column(count)?.i64()?);
     let of_group = |group: &Range<usize>, quantile: f64| {
@@ -44,6 +40,61 @@ pub fn percentiles(
         found.with_column(Series::new((*name).into(), cells).into())?;
     }
     Ok(found.lazy())
+}
+
+/// One row for each group and bucket, with the sum of its counts. Rows of one trial stand together, so that most of them have the group
+/// of the row before; to look each up among all groups would cost many times as much.
+fn summed(frame: &DataFrame, by: &[&str], bucket: &str, count: &str) -> Result<DataFrame> {
+    let keys: Vec<Vec<u32>> =
+        by.iter().map(|name| codes(frame.column(name)?.as_materialized_series())).collect::<Result<_>>()?;
+    let (buckets, counts) = (frame.column(bucket)?.i64()?, frame.column(count)?.i64()?);
+    let mut groups: HashMap<Vec<u32>, HashMap<i64, Sum>> = HashMap::new();
+    let mut rows = buckets.iter().zip(counts.iter()).enumerate().peekable();
+    while let Some((first, _)) = rows.peek() {
+        let key: Vec<u32> = keys.iter().map(|codes| codes[*first]).collect();
+        let group = groups.entry(key.clone()).or_default();
+        let is_same = |row: usize| keys.iter().zip(&key).all(|(codes, code)| codes[row] == *code);
+        while let Some((row, (bucket, count))) = rows.next_if(|(row, _)| is_same(*row)) {
+            if let (Some(bucket), Some(count)) = (bucket, count) {
+                group.entry(bucket).or_insert(Sum { row, count: 0 }).count += count;
+            }
+        }
+    }
+    let sums: Vec<Sum> = groups.into_values().flat_map(HashMap::into_values).collect();
+    let firsts: Vec<IdxSize> = sums.iter().map(|sum| IdxSize::try_from(sum.row)).collect::<Result<_, _>>()?;
+    let mut merged = frame.take(&IdxCa::from_vec("rows".into(), firsts))?;
+    let counts: Vec<i64> = sums.into_iter().map(|sum| sum.count).collect();
+    merged.with_column(Series::new(count.into(), counts).into())?;
+    Ok(merged)
+}
+
+/// The observations of one bucket of one group, and a row that shows both.
+struct Sum {
+    row: usize,
+    count: i64,
+}
+
+/// A small number for each value of a column, the same for the same value.
+fn codes(series: &Series) -> Result<Vec<u32>> {
+    fn number<T: Hash + Eq + Copy>(values: impl Iterator<Item = Option<T>>) -> Vec<u32> {
+        let mut known: HashMap<Option<T>, u32> = HashMap::new();
+        let mut last: Option<(Option<T>, u32)> = None;
+        let mut code = |value: Option<T>| match last {
+            Some((before, code)) if before == value => code,
+            _ => {
+                let next = u32::try_from(known.len()).unwrap_or(u32::MAX);
+                let code = *known.entry(value).or_insert(next);
+                last = Some((value, code));
+                code
+            }
+        };
+        values.map(&mut code).collect()
+    }
+    Ok(match series.dtype() {
+        DataType::String => number(series.str()?.iter()),
+        DataType::Boolean => number(series.bool()?.iter()),
+        _ => number(series.i64()?.iter()),
+    })
 }
 
 /// The rows of each group of a sorted frame.
