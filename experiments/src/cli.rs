@@ -41,14 +41,14 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Measure the steps whose results are not current, then make the report.
+    /// Measure the steps whose results are not fresh, then make the report.
     Run {
         /// Steps to measure; all when none is named.
         steps: Vec<String>,
         /// How much to measure: a profile of `experiments/profiles.toml`.
         #[arg(long, default_value = "full")]
         profile: String,
-        /// Measure steps with current results too.
+        /// Measure steps with fresh results too.
         #[arg(long)]
         force: bool,
         /// End with the first step that fails.
@@ -84,14 +84,14 @@ enum Command {
         /// Steps to print; all when none is named.
         steps: Vec<String>,
     },
-    /// Say which steps are current, stale, failed or missing.
+    /// Say which steps are fresh, stale, failed or never run, and how long each took.
     Status,
-    /// Say in words why a step is not current.
+    /// Say what changed since a step was measured, with what there was and what there is now.
     Why {
         /// The step.
         step: String,
     },
-    /// Draw what a run spent its time on.
+    /// Draw what a run spent its time on, and how well it foresaw that.
     Timeline {
         /// The log of the run, below `.run`; the newest when none is named.
         log: Option<PathBuf>,

@@ -187,11 +187,14 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn measure(&mut self, due: &[&'static dyn Step]) -> Result<()> {
-        let planned_s = due.iter().map(|step| step.planned_s(&self.profile)).sum();
-        let mut progress = Progress::new(planned_s, EventLog::create(&timeline::new_log(self.project))?);
+        let mut planned = Vec::with_capacity(due.len());
+        for step in due {
+            planned.push((step.name(), self.expected_s(*step)?));
+        }
+        let mut progress = Progress::new(&planned, EventLog::create(&timeline::new_log(self.project))?);
         let mut blog = None;
         for &step in due {
-            progress.begin(step.name(), step.planned_s(&self.profile));
+            progress.begin(step.name());
             let started = Instant::now();
             match self.measure_step(step, &mut blog, &mut progress).await {
                 Ok(record) => progress.end(&format!(
@@ -204,7 +207,7 @@ impl Run<'_> {
                         Err(cause) if error.downcast_ref::<Ended>().is_none() => error.context(format!("{cause:#}")),
                         _ => error,
                     };
-                    progress.end(&format!("failed after {:.1} s: {error:#}", started.elapsed().as_secs_f64()));
+                    progress.fail(&format!("failed after {:.1} s: {error:#}", started.elapsed().as_secs_f64()));
                     self.note_failure(step, &error)?;
                     // A store that died must not take the next step with it.
                     if let Some(broken) = blog.take_if(|blog: &mut Blog| blog.check().is_err()) {
@@ -221,6 +224,14 @@ impl Run<'_> {
         if let Some(blog) = blog { blog.stop().await } else { Ok(()) }
     }
 
+    /// How long the step is expected to take: as long as the last time, if that was with the same parameters.
+    fn expected_s(&self, step: &dyn Step) -> Result<f64> {
+        let parameters = step.parameters(&self.profile)?;
+        let last = self.results.record(step.name()).ok().flatten();
+        let last = last.filter(|last| last.parameters == parameters && last.profile == self.options.profile);
+        Ok(last.map_or_else(|| step.planned_s(&self.profile), |last| last.duration_s))
+    }
+
     async fn measure_step(
         &self,
         step: &'static dyn Step,
@@ -229,17 +240,15 @@ impl Run<'_> {
     ) -> Result<StepRecord> {
         let (started, started_utc) = (Instant::now(), now());
         let mut present = Present::look(self.project)?;
-        let (inputs, place) = (present.inputs(step)?, present.place()?);
+        let (inputs, place) = (present.inputs(step)?, present.place());
         drop(present);
         let parameters = step.parameters(&self.profile)?;
         let identity = hash_bytes(format!("{inputs:?}{parameters}{}{place}", self.profile.seed).as_bytes());
         let kept = Kept::open(&self.results.journal(step.name()), &identity);
-        if kept.count() > 0 {
-            progress.line(&format!(
-                "{}: going on after {} finished trials of an interrupted run",
-                step.name(),
-                kept.count()
-            ));
+        let (before, kept_trials) = (kept.spent(), kept.count());
+        if kept_trials > 0 {
+            progress
+                .line(&format!("{}: going on after {kept_trials} finished trials of an interrupted run", step.name()));
         }
         if blog.is_none() {
             let runs = self.project.runs();
@@ -248,6 +257,11 @@ impl Run<'_> {
         let blog = blog.as_mut().context("the blog was started")?;
         let out = self.results.begin(step.name())?;
         let mut bench = Bench::new(&self.profile, blog, out, progress, kept);
+        if kept_trials > 0 {
+            bench.warn(format!(
+                "the run was interrupted: {kept_trials} finished trials are from before, and the others from after"
+            ));
+        }
         step.measure(&mut bench).await?;
         let settings = std::mem::take(&mut bench.settings);
         let environment = environment::read(self.project, bench.blog, &self.programs, settings).await?;
@@ -256,7 +270,7 @@ impl Run<'_> {
         let record = StepRecord {
             started_utc,
             finished_utc: now(),
-            duration_s: rounded(started.elapsed()),
+            duration_s: rounded(before + started.elapsed()),
             measured_s: rounded(measured),
             warnings,
             ..record

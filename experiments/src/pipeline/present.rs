@@ -11,7 +11,7 @@ use setup::{Program, Search, Version};
 
 use super::{Project, environment};
 use crate::{
-    results::{Change, Environment, Inputs, StepRecord, hash_bytes, is_same},
+    results::{Change, Environment, Inputs, StepRecord, UNKNOWN, hash_bytes, is_same},
     source::{Code, Memory, Reached, build_settings, direct_dependencies, packages},
     steps::{NOT_FOLLOWED, Step, files_of, roots_of},
 };
@@ -92,30 +92,24 @@ impl Present {
     }
 
     /// How the machine and the servers differ from those of a record, as far as both are known.
-    ///
-    /// # Errors
-    /// When the system does not tell the least of the machine.
-    pub(super) fn surroundings(&mut self, record: &StepRecord) -> Result<Vec<Change>> {
-        Ok(self.look_around()?.changes(&record.environment))
+    pub(super) fn surroundings(&mut self, record: &StepRecord) -> Vec<Change> {
+        self.look_around().changes(&record.environment)
     }
 
     /// The machine and the servers in one text, which is another one elsewhere.
-    ///
-    /// # Errors
-    /// As [`Present::surroundings`].
-    pub(super) fn place(&mut self) -> Result<String> {
-        let Surroundings { machine, servers } = self.look_around()?;
+    pub(super) fn place(&mut self) -> String {
+        let Surroundings { machine, servers } = self.look_around();
         let facts: Vec<_> =
             MACHINE.iter().filter(|fact| **fact != "memory_bytes").map(|fact| machine.get(*fact)).collect();
-        Ok(format!("{facts:?}{servers:?}"))
+        format!("{facts:?}{servers:?}")
     }
 
-    fn look_around(&mut self) -> Result<&Surroundings> {
+    fn look_around(&mut self) -> &Surroundings {
         let known = match self.surroundings.take() {
             Some(known) => known,
             None => Surroundings { machine: environment::machine(&self.runs), servers: self.servers() },
         };
-        Ok(self.surroundings.insert(known))
+        self.surroundings.insert(known)
     }
 
     /// The versions of the servers that a run would start; one that is missing is told when it is needed.
@@ -175,6 +169,7 @@ impl Surroundings {
         let mut changes = Vec::new();
         for fact in MACHINE {
             if let (Some(old), Some(new)) = (then.machine.get(*fact), self.machine.get(*fact))
+                && ![old, new].iter().any(|value| value.starts_with(UNKNOWN))
                 && !is_same(&format!("machine.{fact}"), Some(old), Some(new))
             {
                 let words = format!("it was measured on another machine: `{fact}` was `{old}`, is `{new}`");
@@ -209,13 +204,23 @@ mod tests {
     #[test]
     fn another_server_and_another_machine_are_named_with_both_sides() {
         let now = Surroundings {
-            machine: facts([("cpu_model", "B"), ("memory_bytes", "1000"), ("kernel", "6.2")]),
+            machine: facts([
+                ("cpu_model", "B"),
+                ("memory_bytes", "1000"),
+                ("kernel", "6.2"),
+                ("architecture", "x86_64"),
+            ]),
             servers: [("PostgreSQL", "15.18"), ("Redis", "8.1"), ("NGINX", "1.22.1")]
                 .map(|(name, version)| (name, Version::leading(version).unwrap()))
                 .into(),
         };
         let mut then = Environment {
-            machine: facts([("cpu_model", "A"), ("memory_bytes", "1001"), ("kernel", "6.1")]),
+            machine: facts([
+                ("cpu_model", "A"),
+                ("memory_bytes", "1001"),
+                ("kernel", "6.1"),
+                ("architecture", "not known: the system does not tell"),
+            ]),
             programs: facts([("PostgreSQL", "15.9 (Debian 15.9-1)"), ("Redis", "7.2.4"), ("NGINX", "1.22.1")]),
             settings: facts([("redis.valkey_version", "8.1")]),
             ..Environment::default()

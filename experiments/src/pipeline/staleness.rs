@@ -33,7 +33,7 @@ impl<'a> Staleness<'a> {
     pub(super) fn of_step(&mut self, step: &dyn Step, wanted: Option<(&str, &Profile)>) -> Result<Vec<Change>> {
         let mut reasons = self.of_results(step, wanted)?;
         if let Ok(Some(record)) = self.results.record(step.name()) {
-            reasons.extend(self.present.surroundings(&record)?);
+            reasons.extend(self.present.surroundings(&record));
         }
         Ok(reasons)
     }

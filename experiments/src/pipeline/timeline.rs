@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::Project;
-use crate::steps::{Span, read_events, spans};
+use crate::steps::{Forecast, Span, read_events, replay, spans};
 
 /// Characters of the whole run.
 const WIDTH: usize = 48;
@@ -29,9 +29,37 @@ pub(super) fn new_log(project: &Project) -> PathBuf {
 /// When there is no log, or it cannot be understood.
 pub fn timeline(project: &Project, log: Option<&Path>) -> Result<()> {
     let path = log.map_or_else(|| newest(project), |path| Ok(path.to_owned()))?;
-    let spans = spans(&read_events(&path)?);
-    println!("{}\n{}", path.display(), draw(&spans));
+    let events = read_events(&path)?;
+    println!("{}\n{}", path.display(), draw(&spans(&events)));
+    let forecasts = replay(&events);
+    if !forecasts.is_empty() {
+        println!("what was said of the time left\n{}", draw_forecasts(&forecasts));
+    }
     Ok(())
+}
+
+/// So many forecasts are shown, evenly over the run.
+const SHOWN: usize = 9;
+
+/// What the run said of its end, at some moments, beside what was true.
+fn draw_forecasts(forecasts: &[Forecast]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_BORDERS_ONLY);
+    table.set_header(["when", "step", "said", "was", "error"]);
+    let end_s = forecasts.last().map_or(0.0, |forecast| forecast.at_s + forecast.was_s);
+    let right = |text: String| comfy_table::Cell::new(text).set_alignment(CellAlignment::Right);
+    for part in 0..SHOWN {
+        let from_s = end_s * part as f64 / SHOWN as f64;
+        let Some(forecast) = forecasts.iter().find(|forecast| forecast.at_s >= from_s) else { continue };
+        table.add_row([
+            right(format!("{:.1} s", forecast.at_s)),
+            comfy_table::Cell::new(&forecast.step),
+            right(format!("{:.0} s", forecast.said_s)),
+            right(format!("{:.0} s", forecast.was_s)),
+            right(format!("{:+.0} %", 100.0 * forecast.error())),
+        ]);
+    }
+    table
 }
 
 /// The log of the run that began last.
@@ -121,6 +149,9 @@ mod tests {
             let line = line(what);
             assert!(line.contains(took) && line.contains(share) && line.contains(&bar), "{what}: {line}");
         }
+        let forecast = |at_s, said_s, was_s| Forecast { at_s, step: "cache".to_owned(), said_s, was_s };
+        let said = draw_forecasts(&[forecast(0.0, 30.0, 40.0), forecast(20.0, 22.0, 20.0)]).to_string();
+        assert!(said.contains("-25 %") && said.contains("+10 %") && said.contains("20.0 s"), "{said}");
         assert_eq!(drawn.matches("preparing").count(), 1, "only the longest pieces are shown:\n{drawn}");
     }
 }

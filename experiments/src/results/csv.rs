@@ -71,6 +71,17 @@ mod tests {
         }
     }
 
+    /// `/dev/full` is a disk without room.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_is_an_error_and_not_a_short_file() {
+        let row = Sample { name: "a".to_owned(), latency_us: None, hit_ratio: 0.5 };
+        for rows in [&[][..], &[row]] {
+            let error = format!("{:#}", write_rows(Path::new("/dev/full"), rows).unwrap_err());
+            assert!(error.contains("check that the disk has room") && error.contains("No space left"), "{error}");
+        }
+    }
+
     #[test]
     fn a_foreign_header_is_refused() {
         let folder = tempfile::tempdir().unwrap();

@@ -24,7 +24,6 @@ const SETTLED: Duration = Duration::from_secs(2);
 pub struct Memory {
     project: PathBuf,
     folder: PathBuf,
-    program: String,
     files: Option<Files>,
     answers: Answers,
     /// When the last of the files changed that the answers depend on.
@@ -32,10 +31,10 @@ pub struct Memory {
     has_news: bool,
 }
 
-/// What files meant, valid for the program that wrote it.
+/// What files meant, valid for the same way of reading them.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Files {
-    program: String,
+    way: String,
     files: BTreeMap<String, File>,
 }
 
@@ -49,6 +48,15 @@ struct Answers {
     /// What programs said of their versions, by their paths.
     versions: BTreeMap<String, (Stamp, String)>,
 }
+
+/// The code that reads files: another build of it may find something else in them, and most builds are not of this code.
+const READING: [&str; 5] = [
+    include_str!("canonical.rs"),
+    include_str!("fingerprint.rs"),
+    include_str!("item.rs"),
+    include_str!("memory.rs"),
+    include_str!("paths.rs"),
+];
 
 const FILES: &str = "memory-files.json";
 const ANSWERS: &str = "memory-answers.json";
@@ -79,8 +87,7 @@ impl Memory {
         Self {
             project: project.to_owned(),
             folder: folder.to_owned(),
-            answers: answers.unwrap_or_else(|| Answers { program: program.clone(), ..Answers::default() }),
-            program,
+            answers: answers.unwrap_or_else(|| Answers { program, ..Answers::default() }),
             files: None,
             newest: 0,
             has_news: false,
@@ -172,10 +179,11 @@ impl Memory {
         let path = self.project.join(file);
         let named = || format!("cannot read the input `{}`; restore it from the repository", path.display());
         let stamp = stamp(&fs::metadata(&path).with_context(named)?);
-        let (place, program) = (self.folder.join(FILES), &self.program);
+        let place = self.folder.join(FILES);
         let kept = self.files.get_or_insert_with(|| {
-            let kept = read(&place).filter(|kept: &Files| kept.program == *program);
-            kept.unwrap_or_else(|| Files { program: program.clone(), ..Files::default() })
+            let way = hash_bytes(READING.concat().as_bytes());
+            let kept = read(&place).filter(|kept: &Files| kept.way == way);
+            kept.unwrap_or_else(|| Files { way, ..Files::default() })
         });
         let is_known = kept.files.get(file).is_some_and(|known| {
             known.stamp == stamp && (!file.ends_with(".rs") || matches!(known.meaning, Meaning::Rust(_)) == by_item)

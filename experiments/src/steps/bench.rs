@@ -1,19 +1,16 @@
-//! What a step is given to measure with: the running blog, its part of the profile, a place for its rows, and a journal that
-//! keeps finished trials, so that an interrupted run loses only the trial in hand.
+//! What a step is given to measure with: the running blog, its part of the profile, a place for its rows, and the journal of its
+//! finished trials.
 
 use std::{
     collections::BTreeMap,
-    fs,
-    io::Write as _,
-    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
-use super::{Blog, Profile, Progress};
+use super::{Blog, Kept, Profile, Progress};
 use crate::results::StepWriter;
 
 /// The bench of one step.
@@ -78,6 +75,26 @@ impl<'run> Bench<'run> {
         done
     }
 
+    /// Does `work` once, however often the run is interrupted: timed, and kept under `key` with its time, or taken from there.
+    ///
+    /// # Errors
+    /// Those of `work`, or when the journal cannot be written.
+    pub async fn once<T: Serialize + DeserializeOwned>(
+        &mut self,
+        key: &str,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        if let Some((done, took_s)) = self.kept::<(T, f64)>(key) {
+            self.measured += Duration::try_from_secs_f64(took_s).unwrap_or_default();
+            return Ok(done);
+        }
+        let before = self.measured;
+        let done = self.timed(work).await?;
+        let done = (done, (self.measured - before).as_secs_f64());
+        self.keep(key, &done)?;
+        Ok(done.0)
+    }
+
     /// What an interrupted run kept under `key`, if it got that far.
     pub fn kept<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
         self.kept.get(key)
@@ -94,69 +111,6 @@ impl<'run> Bench<'run> {
     /// Ends the bench: the writer, the measured time and the warnings. The journal goes when the result is in its place.
     pub fn close(self) -> (StepWriter, Duration, Vec<String>) {
         (self.out, self.measured, self.warnings)
-    }
-}
-
-/// The journal of one step: a line of JSON per finished trial, valid for exactly the inputs it was opened for.
-#[derive(Debug)]
-pub struct Kept {
-    path: PathBuf,
-    inputs: String,
-    trials: BTreeMap<String, serde_json::Value>,
-}
-
-#[derive(Serialize, serde::Deserialize)]
-struct Line {
-    inputs: String,
-    key: String,
-    trial: serde_json::Value,
-}
-
-impl Kept {
-    /// Opens the journal at `path`. Lines of other inputs are forgotten; so is a last line that was cut, which would swallow the next.
-    #[must_use]
-    pub fn open(path: &Path, inputs: &str) -> Self {
-        let bytes = fs::read(path).unwrap_or_default();
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |place| place + 1);
-        if whole < bytes.len() {
-            let _ = fs::OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(whole as u64));
-        }
-        let trials = String::from_utf8_lossy(&bytes[..whole])
-            .lines()
-            .filter_map(|line| serde_json::from_str::<Line>(line).ok())
-            .filter(|line| line.inputs == inputs)
-            .map(|line| (line.key, line.trial))
-            .collect();
-        let kept = Self { path: path.to_owned(), inputs: inputs.to_owned(), trials };
-        if kept.trials.is_empty() {
-            let _ = fs::remove_file(path);
-        }
-        kept
-    }
-
-    /// How many trials an interrupted run left.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.trials.len()
-    }
-
-    fn get<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
-        serde_json::from_value(self.trials.get(key)?.clone()).ok()
-    }
-
-    fn put<T: Serialize>(&mut self, key: &str, trial: &T) -> Result<()> {
-        let named = || format!("cannot write to the journal `{}`; check that the disk has room", self.path.display());
-        let line = Line { inputs: self.inputs.clone(), key: key.to_owned(), trial: serde_json::to_value(trial)? };
-        let mut text = serde_json::to_string(&line)?;
-        text.push('\n');
-        let mut file = fs::OpenOptions::new().create(true).append(true).open(&self.path).with_context(named)?;
-        let before = file.metadata().with_context(named)?.len();
-        let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_data());
-        if written.is_err() {
-            // Half a line, as on a full disk, is no line.
-            let _ = file.set_len(before);
-        }
-        written.with_context(named)
     }
 }
 
@@ -184,28 +138,6 @@ pub fn blocks(seed: u64, purpose: &str, arms: usize, blocks: u32) -> Vec<Vec<usi
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_journal_survives_a_cut_and_forgets_other_inputs() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("cache.jsonl");
-        let mut kept = Kept::open(&path, "inputs-1");
-        kept.put("b1.off", &[1, 2, 3]).unwrap();
-        kept.put("b1.view", &[4]).unwrap();
-        let text = fs::read_to_string(&path).unwrap();
-        fs::write(&path, &text[..text.len() - 4]).unwrap();
-        let again = Kept::open(&path, "inputs-1");
-        assert_eq!(again.get::<Vec<u8>>("b1.off"), Some(vec![1, 2, 3]));
-        assert_eq!(again.get::<Vec<u8>>("b1.view"), None);
-        // What comes after a line that was cut is found again.
-        let mut again = again;
-        again.put("b1.view", &[5]).unwrap();
-        let third = Kept::open(&path, "inputs-1");
-        assert_eq!((third.count(), third.get::<Vec<u8>>("b1.view")), (2, Some(vec![5])));
-        fs::write(&path, [fs::read(&path).unwrap(), b"{\"inputs\": \"\xff\xfe".to_vec()].concat()).unwrap();
-        assert_eq!(Kept::open(&path, "inputs-1").count(), 2);
-        assert_eq!(Kept::open(&path, "inputs-2").count(), 0);
-    }
 
     #[test]
     fn every_block_tries_every_arm_once_and_the_seed_decides_the_order() {

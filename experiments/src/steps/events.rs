@@ -5,7 +5,6 @@ use std::{
     fs::{self, File},
     io::Write as _,
     path::Path,
-    time::Instant,
 };
 
 use anyhow::{Context, Result};
@@ -23,12 +22,20 @@ pub struct Event {
     pub kind: EventKind,
     /// In words.
     pub what: String,
+    /// The part of the step that is done, of a piece.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
+    /// How long the step is expected to take, of a plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_s: Option<f64>,
 }
 
 /// What can begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
+    /// Nothing yet: a step is due.
+    Plan,
     /// A step.
     Begin,
     /// A piece of a step, such as a trial.
@@ -40,7 +47,6 @@ pub enum EventKind {
 /// Writes the log. A line that cannot be written is lost, and the run goes on: nothing depends on it.
 #[derive(Debug)]
 pub struct EventLog {
-    started: Instant,
     file: File,
 }
 
@@ -54,13 +60,11 @@ impl EventLog {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).with_context(named)?;
         }
-        Ok(Self { started: Instant::now(), file: File::create(path).with_context(named)? })
+        Ok(Self { file: File::create(path).with_context(named)? })
     }
 
-    pub(super) fn note(&mut self, step: &str, kind: EventKind, what: &str) {
-        let at_s = (self.started.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-        let event = Event { at_s, step: step.to_owned(), kind, what: what.to_owned() };
-        if let Ok(mut line) = serde_json::to_string(&event) {
+    pub(super) fn write(&mut self, event: &Event) {
+        if let Ok(mut line) = serde_json::to_string(event) {
             line.push('\n');
             let _ = self.file.write_all(line.as_bytes());
         }
@@ -113,6 +117,7 @@ pub fn spans(events: &[Event]) -> Vec<Span> {
         }),
         _ => None,
     };
+    let events: Vec<Event> = events.iter().filter(|event| event.kind != EventKind::Plan).cloned().collect();
     events.windows(2).filter_map(span).collect()
 }
 
@@ -120,14 +125,20 @@ pub fn spans(events: &[Event]) -> Vec<Span> {
 mod tests {
     use super::*;
 
+    fn event(at_s: f64, kind: EventKind, what: &str) -> Event {
+        Event { at_s, step: "cache".to_owned(), kind, what: what.to_owned(), share: None, planned_s: None }
+    }
+
     #[test]
     fn a_log_is_read_as_it_was_written_and_a_cut_line_is_left_out() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("runs/events.jsonl");
         let mut log = EventLog::create(&path).unwrap();
-        log.note("cache", EventKind::Begin, "preparing");
-        log.note("cache", EventKind::Piece, "block 1 of 8");
-        log.note("cache", EventKind::End, "measured");
+        for (kind, what) in
+            [(EventKind::Begin, "preparing"), (EventKind::Piece, "block 1 of 8"), (EventKind::End, "measured")]
+        {
+            log.write(&event(0.5, kind, what));
+        }
         let events = read_events(&path).unwrap();
         let kinds: Vec<EventKind> = events.iter().map(|event| event.kind).collect();
         assert_eq!(kinds, [EventKind::Begin, EventKind::Piece, EventKind::End]);
@@ -140,8 +151,8 @@ mod tests {
 
     #[test]
     fn a_span_lasts_until_the_next_event_and_nothing_follows_an_end() {
-        let event = |at_s, kind, what: &str| Event { at_s, step: "cache".to_owned(), kind, what: what.to_owned() };
         let events = [
+            event(0.0, EventKind::Plan, ""),
             event(0.0, EventKind::Begin, "preparing"),
             event(2.0, EventKind::Piece, "block 1"),
             event(12.0, EventKind::End, "measured"),

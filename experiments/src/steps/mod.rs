@@ -3,7 +3,9 @@
 
 mod bench;
 mod blog;
+mod estimate;
 mod events;
+mod journal;
 pub mod profile;
 mod progress;
 mod trial;
@@ -25,9 +27,11 @@ use crate::{
     source::Root,
 };
 
-pub use bench::{Bench, Kept, blocks};
+pub use bench::{Bench, blocks};
 pub use blog::{Blog, Placement, Programs, Setup};
+pub use estimate::{Estimate, Forecast, replay};
 pub use events::{Event, EventKind, EventLog, Span, read_events, spans};
+pub use journal::Kept;
 pub use profile::{DataParameters, Profile, Usage, unknown};
 pub use progress::Progress;
 pub(crate) use trial::slices;
@@ -95,9 +99,10 @@ const MEASURING: &[&str] = &["arms", "measure", "tables"];
 /// What is called in processes of their own, so that no path of the code leads there.
 const PROCESSES: &[&str] = &["load::trial::main", "stack::supervise::main"];
 
-/// Rooms that the code of a step uses and that rows do not depend on: how rows are written is a version in `step.json`, parameters are
+/// What the code of a step uses and its rows do not depend on: how rows and trials are kept is a version in `step.json`, parameters are
 /// recorded by their values, and the others talk to the user.
-pub const NOT_FOLLOWED: &[&str] = &["results", "steps::events", "steps::profile", "steps::progress"];
+pub const NOT_FOLLOWED: &[&str] =
+    &["results", "steps::estimate", "steps::events", "steps::journal", "steps::profile", "steps::progress"];
 
 /// Files that every step depends on besides the code that it calls: the specimen, and what builds it.
 const COMMON_FILES: &[&str] = &["app/migrations", "app/queries", "app/src", "rust-toolchain.toml"];

@@ -62,16 +62,9 @@ pub(super) async fn measure(bench: &mut Bench<'_>) -> Result<()> {
         let key = case.key();
         #[expect(clippy::cast_precision_loss, reason = "a few dozen cases")]
         bench.progress.say(0.1 + 0.5 * index as f64 / cases.len() as f64, &format!("explaining `{key}`"));
-        let explained = match bench.kept::<Explained>(&key) {
-            Some(explained) => explained,
-            None => {
-                let parameters = bench.profile.explain;
-                let order = blocks(bench.profile.seed, &format!("explain.{key}"), ARMS.len(), parameters.most_repeats);
-                let explained = bench.timed(explain_case(&pools, case, &order, &parameters)).await?;
-                bench.keep(&key, &explained)?;
-                explained
-            }
-        };
+        let parameters = bench.profile.explain;
+        let order = blocks(bench.profile.seed, &format!("explain.{key}"), ARMS.len(), parameters.most_repeats);
+        let explained = bench.once(&key, explain_case(&pools, case, &order, &parameters)).await?;
         if let Some(warning) = disagreement(&key, &explained.plans) {
             bench.warn(warning);
         }

@@ -13,7 +13,6 @@ use app::{
         shapes::{self, PostWithComments},
     },
 };
-use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, query::QueryScalar};
 
 use super::{
@@ -43,10 +42,6 @@ struct Fetched {
     took: Duration,
 }
 
-/// A block of the journal.
-#[derive(Serialize, Deserialize)]
-struct Block(Vec<ShapeRow>);
-
 /// Measures the shapes: first a page, then all posts.
 pub(super) async fn measure(bench: &mut Bench<'_>, pools: &[PgPool; 2], facts: &Facts) -> Result<Vec<ShapeRow>> {
     let ways = ways(&pools[1], SHAPE_POSTS, &facts.first_page, |_| true).await?;
@@ -58,17 +53,10 @@ pub(super) async fn measure(bench: &mut Bench<'_>, pools: &[PgPool; 2], facts: &
             "fetching posts with comments",
         );
         let key = format!("shapes.{block}");
-        let Block(done) = match bench.kept::<Block>(&key) {
-            Some(done) => done,
-            None => {
-                if block == 0 {
-                    compare(pools, &ways, SHAPE_POSTS).await?;
-                }
-                let done = Block(bench.timed(fetch_block(pools, &ways, block, &turns)).await?);
-                bench.keep(&key, &done)?;
-                done
-            }
-        };
+        if block == 0 {
+            compare(pools, &ways, SHAPE_POSTS).await?;
+        }
+        let done = bench.once(&key, fetch_block(pools, &ways, block, &turns)).await?;
         rows.extend(done);
     }
     bench.progress.say(0.9, "fetching all posts with all comments");
