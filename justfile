@@ -45,19 +45,19 @@ notebook *ARGUMENTS: _build
 results *ARGUMENTS: _build
     @"{{ experiments }}" results "$@"
 
-# Say which steps are fresh, stale, failed or missing, and why
+# Say which steps are fresh, stale, failed or never run, and why
 [group('notebook')]
 [no-exit-message]
 status *ARGUMENTS: _build
     @"{{ experiments }}" status "$@"
 
-# Say in words why a step's results are not current
+# Say what changed since a step was measured, with the old and the new
 [group('notebook')]
 [no-exit-message]
 why STEP: _build
     @"{{ experiments }}" why "$@"
 
-# Draw what the last run spent its time on
+# Draw what the last run spent its time on, and how well it foresaw that
 [group('notebook')]
 [no-exit-message]
 timeline *ARGUMENTS: _build
@@ -100,12 +100,12 @@ test *ARGUMENTS: (setup "--tests") _build
     @if cargo nextest --version >/dev/null 2>&1; then runner='nextest run'; else runner=test; fi; \
     exec "{{ experiments }}" stack exec -- cargo $runner --release --workspace "$@"
 
-# The fault tests at full size: a million checked reads, a thousand readers of one cold page, services killed under load
+# The fault tests at full size: a million checked reads, a thousand readers of one cold page, services and whole runs killed
 [group('develop')]
 [no-exit-message]
 torture *ARGUMENTS: (setup "--tests") _build
     @if cargo nextest --version >/dev/null 2>&1; then runner='nextest run'; else runner=test; fi; \
-    TORTURE=full exec "{{ experiments }}" stack exec -- cargo $runner --release --workspace "$@" specimen
+    TORTURE=full exec "{{ experiments }}" stack exec -- cargo $runner --release --workspace "$@" -- specimen torture
 
 # Run the micro-benchmarks and print their table; `bench app` holds the blog against what its parts can do
 [group('develop')]

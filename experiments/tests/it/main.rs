@@ -18,4 +18,5 @@ mod source;
 mod specimen;
 mod stack;
 mod support;
+mod torture;
 mod web;

@@ -72,7 +72,8 @@ fn the_quick_profile_ends_in_a_complete_pdf() {
     the_time_of_a_run_is_drawn(&results);
     claims_are_held_against_the_results(&results);
     a_run_is_compared_with_itself(&results);
-    a_cut_csv_is_refused(&results);
+    edited_results_are_refused(&results);
+    a_second_run_is_refused(&results);
     stale_results_are_refused_or_marked(&results);
     a_failed_step_is_shown_as_failed(&results);
 }
@@ -166,6 +167,7 @@ fn the_time_of_a_run_is_drawn(results: &Path) {
     let drawn = experiments(&["timeline"], results);
     assert!(drawn.status.success(), "{}", said(&drawn));
     assert!(said(&drawn).contains("events-") && said(&drawn).contains('█'), "{}", said(&drawn));
+    assert!(said(&drawn).contains("what was said of the time left"), "{}", said(&drawn));
     let unknown = experiments(&["timeline", "nowhere.jsonl"], results);
     assert!(said(&unknown).contains("cannot read `nowhere.jsonl`"), "{}", said(&unknown));
 }
@@ -235,16 +237,64 @@ fn a_run_is_compared_with_itself(results: &Path) {
     }
 }
 
-fn a_cut_csv_is_refused(results: &Path) {
+/// What was edited, cut or written twice is named, and its step counts as stale.
+fn edited_results_are_refused(results: &Path) {
     let path = results.join("schema/prices.csv");
     let whole = fs::read_to_string(&path).unwrap();
-    for cut in [&whole[..whole.len() / 2], ""] {
-        fs::write(&path, cut).unwrap();
-        let output = experiments(&["report"], results);
-        assert_eq!(output.status.code(), Some(15), "{}", said(&output));
-        assert!(said(&output).contains("schema/prices.csv` is not what was measured"), "{}", said(&output));
+    let mut lines: Vec<&str> = whole.lines().collect();
+    let torn = format!("{}\n{}", lines[0], lines[1].split_once(',').unwrap().0);
+    lines.push(lines[1]);
+    let twice = lines.join("\n") + "\n";
+    let column = whole.split(',').next().unwrap().to_owned();
+    let without_column: String = whole.lines().map(|line| format!("{}\n", line.split_once(',').unwrap().1)).collect();
+    for (edited, words) in [
+        (torn.as_str(), "its row 1 has 1 cells, and its header"),
+        ("", "it has no column"),
+        (&without_column, &format!("it has no column `{column}`")),
+        (&twice, "is its row 1 once more"),
+        (&whole.replacen('1', "2", 1), "and its hash differs"),
+    ] {
+        fs::write(&path, edited).unwrap();
+        is_named(results, "schema/prices.csv` is not what was measured", words);
     }
     fs::write(&path, whole).unwrap();
+    let path = results.join("schema/step.json");
+    let whole = fs::read_to_string(&path).unwrap();
+    for (edited, words) in [
+        (whole.replacen("\"quick\"", "\"full\"", 1), "it was edited after it was written"),
+        (
+            whole.replacen("\"version\": 1", "\"version\": 0", 1),
+            "it has the format 0, and this program reads the format 1",
+        ),
+        (whole[..whole.len() / 2].to_owned(), "it is not JSON"),
+    ] {
+        fs::write(&path, edited).unwrap();
+        is_named(results, "schema/step.json` is not what was measured", words);
+    }
+    fs::write(&path, whole).unwrap();
+}
+
+/// The report is refused, and the status says stale, both with these words.
+fn is_named(results: &Path, file: &str, words: &str) {
+    let refused = experiments(&["report"], results);
+    assert_eq!(refused.status.code(), Some(15), "{}", said(&refused));
+    assert!(said(&refused).contains(file) && said(&refused).contains(words), "{words}: {}", said(&refused));
+    let why = experiments(&["why", "schema"], results);
+    assert!(why.status.success() && said(&why).contains("schema is stale"), "{}", said(&why));
+    assert!(said(&why).contains(file) && said(&why).contains(words), "{words}: {}", said(&why));
+    let status = experiments(&["status"], results);
+    let line = said(&status).lines().find(|line| line.contains("schema")).unwrap().to_owned();
+    assert!(status.status.success() && line.contains("stale"), "{line}");
+}
+
+/// Two runs at once would write into the same results.
+fn a_second_run_is_refused(results: &Path) {
+    let lock = ResultsFolder::open(results).unwrap().lock().unwrap();
+    let refused = experiments(&["run", "schema", "--profile", "quick"], results);
+    assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+    let words = format!("process {} measures into", std::process::id());
+    assert!(said(&refused).contains(&words), "{}", said(&refused));
+    drop(lock);
 }
 
 fn stale_results_are_refused_or_marked(results: &Path) {
@@ -254,6 +304,9 @@ fn stale_results_are_refused_or_marked(results: &Path) {
     record["inputs"]["experiments/src/steps/surge.rs"] = "0".repeat(64).into();
     record["parameters"]["surge"]["users"] = 1.into();
     fs::write(&path, record.to_string()).unwrap();
+    let (seal, sealed) = (results.join("surge/step.json.sha256"), fs::read_to_string(&path).unwrap());
+    let kept = fs::read_to_string(&seal).unwrap();
+    fs::write(&seal, format!("{}  step.json\n", experiments::results::hash_bytes(sealed.as_bytes()))).unwrap();
 
     let refused = experiments(&["report"], results);
     assert_eq!(refused.status.code(), Some(14), "{}", said(&refused));
@@ -267,6 +320,7 @@ fn stale_results_are_refused_or_marked(results: &Path) {
     let read = pdf::read(&results.join("report.pdf"));
     assert!(read.contains("numbers with a dagger are stale") && read.contains("†"));
     fs::write(&path, whole).unwrap();
+    fs::write(&seal, kept).unwrap();
 }
 
 fn a_failed_step_is_shown_as_failed(results: &Path) {
