@@ -159,8 +159,8 @@
       badge.className = `state ${badge.textContent}`;
     }
     const bar = live.querySelector("progress");
-    bar.hidden = !run?.of;
-    if (run?.of) [bar.max, bar.value] = [run.of, run.done];
+    bar.hidden = run?.share == null;
+    bar.value = run?.share ?? 0;
   }
 
   function showTrouble(title, text) {

@@ -250,10 +250,10 @@ async fn a_run_is_followed(server: &Server, project: &Path) {
     fs::write(project.join("results/.lock"), std::process::id().to_string()).unwrap();
     let told = news.until("a run", |told| told["run"]["step"] == "cache").await;
     assert_eq!(told["run"]["what"], "preparing");
-    let piece = "{\"at_s\":1.5,\"step\":\"cache\",\"kind\":\"piece\",\"what\":\"block 2 of 8, all\",\"anything\":1}\n";
+    let piece = "{\"at_s\":1.5,\"step\":\"cache\",\"kind\":\"piece\",\"what\":\"block 2 of 8, all\",\"share\":0.125,\"anything\":1}\n";
     fs::write(&log, format!("{begin}{piece}")).unwrap();
-    let told = news.until("a piece", |told| told["run"]["of"] == 8).await;
-    assert_eq!((&told["run"]["what"], &told["run"]["done"]), (&"block 2 of 8, all".into(), &1.into()));
+    let told = news.until("a piece", |told| told["run"]["share"] == 0.125).await;
+    assert_eq!(told["run"]["what"], "block 2 of 8, all");
     let failure = Failure {
         step: "cache".to_owned(),
         profile: "quick".to_owned(),

@@ -17,10 +17,8 @@ pub(super) struct Run {
     step: String,
     /// What it does, in words.
     what: String,
-    /// How many of its pieces are done, where the words say so.
-    done: Option<u32>,
-    /// Of how many.
-    of: Option<u32>,
+    /// The part of the step that is done, where it is known.
+    share: Option<f64>,
 }
 
 /// A line of the log, as far as it is of interest. Others may be added; one that cannot be read is left out.
@@ -29,6 +27,7 @@ struct Line {
     step: String,
     kind: String,
     what: String,
+    share: Option<f64>,
 }
 
 /// Reads the log of the run again when it has changed.
@@ -61,64 +60,35 @@ fn is_measuring(results: &Path) -> bool {
     holder.is_some_and(|pid: i32| pid > 0 && !matches!(signal::kill(Pid::from_raw(pid), None), Err(nix::Error::ESRCH)))
 }
 
-/// What the last event began.
+/// What the last event began; that a step is due begins nothing.
 fn last(log: &str) -> Option<Run> {
-    let line: Line = log.lines().rev().find_map(|line| serde_json::from_str(line).ok())?;
-    if line.kind == "end" {
-        return None;
-    }
-    let count = count(&line.what);
-    Some(Run { step: line.step, what: line.what, done: count.map(|(done, _)| done), of: count.map(|(_, of)| of) })
-}
-
-/// The finished pieces and their number in words such as `block 3 of 8`.
-fn count(what: &str) -> Option<(u32, u32)> {
-    let words: Vec<&str> =
-        what.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    words.windows(3).find_map(|words| match words {
-        [number, "of", all] => {
-            let (number, all): (u32, u32) = (number.parse().ok()?, all.parse().ok()?);
-            (1..=all).contains(&number).then(|| (number - 1, all))
-        }
-        _ => None,
-    })
+    let mut latest_first = log.lines().rev().filter_map(|line| serde_json::from_str::<Line>(line).ok());
+    let Line { step, kind, what, share } = latest_first.find(|line| line.kind != "plan")?;
+    (kind != "end").then_some(Run { step, what, share })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const PLAN: &str = r#"{"at_s":0.0,"step":"surge","kind":"plan","what":"due","planned_s":30.0}"#;
     const BEGIN: &str = r#"{"at_s":0.0,"step":"cache","kind":"begin","what":"preparing"}"#;
-    const PIECE: &str = r#"{"at_s":1.5,"step":"cache","kind":"piece","what":"block 3 of 8, all","eta_s":7}"#;
+    const PIECE: &str =
+        r#"{"at_s":1.5,"step":"cache","kind":"piece","what":"block 3 of 8, all","share":0.25,"eta_s":7}"#;
     const END: &str = r#"{"at_s":9.0,"step":"cache","kind":"end","what":"measured in 9.0 s"}"#;
 
-    fn run(what: &str, count: Option<(u32, u32)>) -> Option<Run> {
-        let (done, of) = count.unzip();
-        Some(Run { step: "cache".to_owned(), what: what.to_owned(), done, of })
+    fn run(what: &str, share: Option<f64>) -> Option<Run> {
+        Some(Run { step: "cache".to_owned(), what: what.to_owned(), share })
     }
 
     #[test]
     fn the_last_event_says_what_is_done() {
         assert_eq!(last(""), None);
-        assert_eq!(last(&format!("{BEGIN}\n")), run("preparing", None));
-        assert_eq!(last(&format!("{BEGIN}\n{PIECE}\n")), run("block 3 of 8, all", Some((2, 8))));
-        assert_eq!(last(&format!("{BEGIN}\n{PIECE}\n{{\"at_s\":2")), run("block 3 of 8, all", Some((2, 8))));
+        assert_eq!(last(&format!("{PLAN}\n")), None);
+        assert_eq!(last(&format!("{BEGIN}\n{PLAN}\n")), run("preparing", None));
+        assert_eq!(last(&format!("{BEGIN}\n{PIECE}\n")), run("block 3 of 8, all", Some(0.25)));
+        assert_eq!(last(&format!("{BEGIN}\n{PIECE}\n{{\"at_s\":2")), run("block 3 of 8, all", Some(0.25)));
         assert_eq!(last(&format!("{BEGIN}\n{END}\n")), None);
-    }
-
-    #[test]
-    fn only_a_count_is_a_count() {
-        for (what, expected) in [
-            ("block 1 of 6", Some((0, 6))),
-            ("1 of 1", Some((0, 1))),
-            ("trial 9 of 8", None),
-            ("0 of 8", None),
-            ("two of 8", None),
-            ("of 8", None),
-            ("", None),
-        ] {
-            assert_eq!(count(what), expected, "{what}");
-        }
     }
 
     #[test]
