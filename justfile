@@ -69,6 +69,18 @@ timeline *ARGUMENTS: _build
 trace VALUE: _build
     @"{{ experiments }}" trace "$@"
 
+# Hold a report against what is attached to it (exit code 15: something is not what its data make)
+[group('notebook')]
+[no-exit-message]
+verify PDF *ARGUMENTS: _build
+    @"{{ experiments }}" verify "$@"
+
+# Make the report twenty times, in other folders, time zones and languages, and compare every byte (--builds N)
+[group('notebook')]
+[no-exit-message]
+reproduce *ARGUMENTS: _build
+    @"{{ experiments }}" reproduce "$@"
+
 # Hold the claims of report-src/claims.toml against the results (exit code 15: one was overturned)
 [group('notebook')]
 [no-exit-message]

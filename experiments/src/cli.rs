@@ -7,8 +7,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     pipeline::{
-        self, BenchAppOptions, CompareOptions, NoBaseline, NotAlike, NotebookOptions, Outcome, Project, RunOptions,
-        ServeOptions, StaleResults,
+        self, BenchAppOptions, CompareOptions, NoBaseline, NotAReport, NotAlike, NotebookOptions, Outcome, Project,
+        RunOptions, ServeOptions, StaleResults, Verified,
     },
     results::Damage,
     steps::Usage,
@@ -102,6 +102,20 @@ enum Command {
         /// `1.05 ms`.
         value: String,
     },
+    /// Hold a report against what is attached to it: its files, its values, its pages. Nothing but the PDF and Typst is needed.
+    Verify {
+        /// The report.
+        pdf: PathBuf,
+        /// Unpack what is attached into this folder, which must be empty or not there.
+        #[arg(long, value_name = "FOLDER")]
+        extract: Option<PathBuf>,
+    },
+    /// Make the report many times, each time under other circumstances, and compare the files byte for byte.
+    Reproduce {
+        /// How many times.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(2..=1000))]
+        builds: u16,
+    },
     /// Hold the claims of `report-src/claims.toml` against the results; exit code 15 says that one was overturned.
     CheckClaims,
     /// Run the blog with its own servers until Ctrl-C.
@@ -183,6 +197,8 @@ pub fn main() -> ExitCode {
     // A trial sets its own processors before any thread exists, so it comes before the runtime.
     let outcome = match arguments.command {
         Command::Trial { ref spec } => crate::load::trial::main(spec).map(|()| 0),
+        // What needs no checkout comes before one is looked for.
+        Command::Verify { ref pdf, ref extract } => verify(pdf, extract.as_deref()),
         command => runtime().and_then(|runtime| runtime.block_on(dispatch(command, arguments.results))),
     };
     match outcome {
@@ -196,6 +212,18 @@ pub fn main() -> ExitCode {
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+fn verify(pdf: &std::path::Path, extract: Option<&std::path::Path>) -> Result<u8> {
+    let (code, words) = match pipeline::verify(pdf, extract)? {
+        Verified::Same => return Ok(0),
+        Verified::Differs(what) => (code::FALSE, format!("`{}` is not verified: {what}", pdf.display())),
+        Verified::OtherTypst(what) => {
+            (code::NOT_ALIKE, format!("`{}` is verified but for its pages: {what}", pdf.display()))
+        }
+    };
+    eprintln!("error: {words}");
+    Ok(code)
 }
 
 async fn dispatch(command: Command, results: Option<PathBuf>) -> Result<u8> {
@@ -226,6 +254,11 @@ async fn dispatch(command: Command, results: Option<PathBuf>) -> Result<u8> {
         Command::Why { step } => pipeline::why(&project, &results, &step)?,
         Command::Timeline { log } => pipeline::timeline(&project, log.as_deref())?,
         Command::Trace { value } => pipeline::trace(&results, &value)?,
+        Command::Reproduce { builds } => {
+            let is_same = pipeline::reproduce(&project, &results, usize::from(builds))?;
+            return Ok(if is_same { 0 } else { code::FALSE });
+        }
+        Command::Verify { pdf, extract } => return verify(&pdf, extract.as_deref()),
         Command::CheckClaims => {
             return Ok(if pipeline::check_claims(&project, &results)? { 0 } else { code::FALSE });
         }
@@ -263,6 +296,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     let is = |found: bool, code: u8| found.then_some(code);
     is(error.downcast_ref::<Usage>().is_some(), code::USAGE)
         .or(is(error.downcast_ref::<crate::stack::PortInUse>().is_some(), code::USAGE))
+        .or(is(error.downcast_ref::<NotAReport>().is_some(), code::USAGE))
         .or(is(error.downcast_ref::<NoBaseline>().is_some(), code::NO_BASELINE))
         .or(is(error.downcast_ref::<NotAlike>().is_some(), code::NOT_ALIKE))
         .or(is(error.downcast_ref::<Damage>().is_some(), code::FALSE))

@@ -1,16 +1,20 @@
 //! From a question to the PDF: the only file that sees every room. It orders the work and decides nothing of its content.
 
+mod attachments;
 mod bench_app;
 mod bless;
 mod claims;
 mod compare;
 mod document;
 mod environment;
+mod ingredients;
+mod manifest;
 mod notebook;
 mod page;
 mod present;
 mod programs;
 mod provenance;
+mod reproduce;
 mod serve;
 mod staleness;
 mod status;
@@ -18,6 +22,7 @@ mod summaries;
 mod test_services;
 mod timeline;
 mod trace;
+mod verify;
 
 use std::{
     path::{Path, PathBuf},
@@ -41,11 +46,13 @@ pub use document::{Stale, StaleResults, dictionary, report};
 pub use notebook::{NotebookOptions, notebook};
 pub use page::html;
 pub use programs::{programs, stack_programs};
+pub use reproduce::reproduce;
 pub use serve::{ServeOptions, serve};
 pub use status::{print_results, status, why};
 pub use test_services::with_services;
 pub use timeline::timeline;
 pub use trace::trace;
+pub use verify::{NotAReport, Verified, verify};
 
 use present::Present;
 use staleness::Staleness;

@@ -8,11 +8,14 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::{Project, programs, provenance, staleness::Staleness, summaries};
+use super::{
+    Project, attachments, ingredients, ingredients::Ingredients, manifest::SectionState, programs, provenance,
+    summaries,
+};
 use crate::{
-    report::{self, Attachment, BuildOptions, Document, Provenance, Section, Source, Status, Templates, Typst},
+    report::{self, BuildOptions, Document, Provenance, Section, Source, Status, Typst},
     results::{ResultsFolder, StepRecord, dictionary as dictionary_of},
-    steps::{Figure, STEPS, Step},
+    steps::{Figure, STEPS},
 };
 
 /// What becomes of results whose inputs have changed since they were measured.
@@ -43,38 +46,38 @@ pub fn report(
     output: Option<&Path>,
     stale_results: StaleResults,
 ) -> Result<PathBuf> {
-    let folder = ResultsFolder::read_only(results);
-    let document = document(project, &folder, stale_results)?;
-    write_derived(&folder, &document)?;
+    let ingredients = Ingredients::of_project(project, results)?;
+    let document = document_of(&ingredients)?;
+    refuse_stale(&ingredients, stale_results)?;
+    write_derived(&ingredients.results, &document)?;
     let options = BuildOptions {
         typst: Typst { program: programs::typst(project)? },
         folder: project.runs().join("report"),
         output: output.map_or_else(|| results.join("report.pdf"), Path::to_owned),
     };
-    report::build(&document, &Templates::read(&project.root.join("report-src"))?, &options)
+    report::build(&document, &ingredients.templates, &options)
 }
 
 /// What the results that are there make of the report: as a PDF, or as a page.
 pub(super) fn document(project: &Project, results: &ResultsFolder, stale_results: StaleResults) -> Result<Document> {
-    let mut document = read(project, results)?;
-    let stale = stale(&document);
-    match stale_results {
-        StaleResults::Refuse if !stale.is_empty() => return Err(Stale(stale).into()),
-        StaleResults::Mark if !stale.is_empty() => {
-            add_notice(&mut document, "numbers with a dagger are stale: their inputs changed")
-        }
-        _ => {}
-    }
+    let ingredients = Ingredients::of_project(project, results.path())?;
+    let document = document_of(&ingredients)?;
+    refuse_stale(&ingredients, stale_results)?;
     Ok(document)
 }
 
+fn refuse_stale(ingredients: &Ingredients, stale_results: StaleResults) -> Result<()> {
+    let stale = stale(ingredients);
+    if stale_results == StaleResults::Refuse && !stale.is_empty() {
+        return Err(Stale(stale).into());
+    }
+    Ok(())
+}
+
 /// A line for each step whose results are stale.
-fn stale(document: &Document) -> Vec<String> {
-    let line = |section: &Section| match &section.status {
-        Status::Stale(reasons) => Some(format!("`{}` is stale: {}", section.step, reasons.join(", "))),
-        Status::Current | Status::Failed(_) | Status::Missing => None,
-    };
-    document.sections.iter().filter_map(line).collect()
+fn stale(ingredients: &Ingredients) -> Vec<String> {
+    let stale = ingredients.sections.iter().filter(|section| !section.stale.is_empty());
+    stale.map(|section| format!("`{}` is stale: {}", section.step, section.stale.join(", "))).collect()
 }
 
 fn add_notice(document: &mut Document, words: &str) {
@@ -90,7 +93,11 @@ pub fn dictionary() -> String {
     dictionary_of(STEPS.iter().map(|step| (step.name(), step.question(), step.tables())))
 }
 
-fn read(project: &Project, results: &ResultsFolder) -> Result<Document> {
+/// The document that these ingredients make, and nothing else: no clock, no checkout, no program but this one.
+///
+/// # Errors
+/// [`crate::results::Damage`] when a result is not what was measured; else when it cannot be understood.
+pub(super) fn document_of(ingredients: &Ingredients) -> Result<Document> {
     let mut document = Document {
         title: "Loadbook".to_owned(),
         subtitle: "A blog under load: its schema, its queries, its caches and its balancer, measured".to_owned(),
@@ -98,27 +105,27 @@ fn read(project: &Project, results: &ResultsFolder) -> Result<Document> {
         provenance: Provenance::default(),
         tables: Vec::new(),
         figures: BTreeMap::new(),
-        sources: sources(project)?,
+        sources: ingredients.sources.clone(),
         sections: Vec::new(),
         attachments: Vec::new(),
         newest_result_unix_s: 0,
     };
     let mut records = Vec::new();
-    let mut staleness = Staleness::look(project, results)?;
-    for step in STEPS {
-        records.extend(add_step(&mut staleness, results, *step, &mut document)?);
+    for section in &ingredients.sections {
+        records.extend(add_step(&ingredients.results, section, &mut document)?);
+    }
+    if !stale(ingredients).is_empty() {
+        add_notice(&mut document, "numbers with a dagger are stale: their inputs changed");
     }
     document.provenance = provenance::of_records(&records);
+    document.attachments = attachments::attachments(ingredients, &records, &document)?;
     Ok(document)
 }
 
 /// Adds the section of a step, and returns under which conditions it was measured.
-fn add_step(
-    staleness: &mut Staleness<'_>,
-    results: &ResultsFolder,
-    step: &dyn Step,
-    document: &mut Document,
-) -> Result<Option<StepRecord>> {
+fn add_step(results: &ResultsFolder, state: &SectionState, document: &mut Document) -> Result<Option<StepRecord>> {
+    let step = STEPS.iter().find(|step| step.name() == state.step);
+    let step = *step.with_context(|| format!("this version of Loadbook has no step `{}`", state.step))?;
     let record = results.record(step.name())?;
     let failure = results.failure(step.name())?;
     let mut section = Section {
@@ -137,9 +144,10 @@ fn add_step(
             document.figures.insert(format!("{}_{name}", step.name()), svg);
         }
         document.tables.extend(tables);
-        let reasons = staleness.of_results(step, None)?;
-        let words: Vec<String> = reasons.into_iter().map(|reason| reason.words).collect();
-        section.status = if words.is_empty() { Status::Current } else { Status::Stale(words) };
+        section.status = match state.stale.as_slice() {
+            [] => Status::Current,
+            reasons => Status::Stale(reasons.to_vec()),
+        };
         section.warnings.clone_from(&record.warnings);
         section.provenance = conditions(record);
         take_record(results, record, document)?;
@@ -162,22 +170,12 @@ fn take_record(results: &ResultsFolder, record: &StepRecord, document: &mut Docu
     let folder = results.step(&record.step);
     for text in &record.texts {
         let path = folder.join(&text.file);
+        let words = fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
         let source = Source {
-            language: language(&text.file).to_owned(),
             origin: format!("results/{}/{}", record.step, text.file),
-            text: fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?,
+            ..ingredients::source(text.file.clone(), words)
         };
         document.sources.insert(format!("{}/{}", record.step, text.file), source);
-    }
-    let files = record.tables.iter().map(|table| table.file.as_str()).filter(|file| *file != "latencies.csv");
-    for file in files.chain(["step.json"]) {
-        let path = folder.join(file);
-        document.attachments.push(Attachment {
-            name: format!("{}_{file}", record.step),
-            description: format!("{file} of the step {}", record.step),
-            media_type: if file.ends_with(".csv") { "text/csv" } else { "application/json" }.to_owned(),
-            bytes: fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?,
-        });
     }
     Ok(())
 }
@@ -194,35 +192,6 @@ fn conditions(record: &StepRecord) -> Vec<(String, String)> {
         ("parameters".to_owned(), record.parameters.to_string()),
         (format!("files in results/{}", record.step), files.join(", ")),
     ]
-}
-
-/// The specimen's SQL, as it is compiled into it.
-fn sources(project: &Project) -> Result<BTreeMap<String, Source>> {
-    let mut sources = BTreeMap::new();
-    for query in app::db::QUERIES {
-        let origin = format!("app/queries/{}.sql", query.name);
-        sources.insert(origin.clone(), Source { language: "sql".to_owned(), origin, text: query.sql.to_owned() });
-    }
-    let origin = "nginx/nginx.conf.template";
-    let text = fs::read_to_string(project.root.join(origin)).with_context(|| format!("cannot read `{origin}`"))?;
-    let source = Source { language: "nginx".to_owned(), origin: origin.to_owned(), text: without_comments(&text) };
-    sources.insert(origin.to_owned(), source);
-    Ok(sources)
-}
-
-/// A configuration without the lines that say why, which take more room than a page has.
-fn without_comments(text: &str) -> String {
-    let lines: Vec<&str> =
-        text.lines().filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#')).collect();
-    lines.join("\n")
-}
-
-fn language(file: &str) -> &'static str {
-    match file.rsplit_once('.').map(|(_, ending)| ending) {
-        Some("sql") => "sql",
-        Some("conf") => "nginx",
-        _ => "",
-    }
 }
 
 /// Summaries and figures as files, for people who look without the PDF.

@@ -4,7 +4,7 @@
 mod code;
 mod directives;
 
-use std::{collections::BTreeMap, fmt::Display, path::Path, process::Command};
+use std::{collections::BTreeMap, fmt::Display, path::Path, process::Command, sync::OnceLock};
 
 use anyhow::Result;
 
@@ -66,6 +66,9 @@ fn versions(project: &Project, programs: &Programs, postgres: &Texts, redis: &Te
         let found = keys.iter().find_map(|key| settings.get(*key).cloned());
         text(found.ok_or("the server does not tell".to_owned()))
     };
+    // The app is a large file, and the same one for every step of a run.
+    static COMPILER: OnceLock<Fact> = OnceLock::new();
+    let compiler = COMPILER.get_or_init(|| code::compiler(&programs.app)).clone();
     let nginx = printed(&programs.stack.nginx, &["-v"]).map(|text| last_word(&text));
     let typst = programs::typst(project).and_then(|typst| printed(&typst, &["--version"]).map_err(anyhow::Error::msg));
     BTreeMap::from([
@@ -74,7 +77,7 @@ fn versions(project: &Project, programs: &Programs, postgres: &Texts, redis: &Te
         ("PostgreSQL".to_owned(), told(postgres, &["server_version"])),
         ("Redis".to_owned(), told(redis, &["redis_version", "valkey_version"])),
         ("Typst".to_owned(), text(typst.map_err(why).map(|text| text.trim_start_matches("typst ").to_owned()))),
-        ("rustc".to_owned(), text(code::compiler(&programs.app))),
+        ("rustc".to_owned(), text(compiler)),
     ])
 }
 

@@ -39,6 +39,18 @@ pub(super) fn typst(project: &Project) -> Result<PathBuf> {
     Ok(setup::locate(&Search::for_project(&project.root), Program::Typst)?.path)
 }
 
+/// The Typst of somebody who may have no checkout: that of the checkout they stand in, of the one in which this program was built, or of
+/// the machine.
+pub(super) fn typst_anywhere() -> Result<PathBuf> {
+    if let Ok(project) = Project::find() {
+        return typst(&project);
+    }
+    let own = std::env::current_exe().context("cannot tell this program's own path")?;
+    // `target/release/experiments`.
+    let root = own.ancestors().nth(3).unwrap_or(Path::new("/"));
+    Ok(setup::locate(&Search::for_project(root), Program::Typst)?.path)
+}
+
 /// A program of this workspace, which is built into the same folder.
 fn beside_this_program(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe().context("cannot tell this program's own path")?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 
 use super::claims::Evidence;
+use super::compact::compact;
 use super::document::Document;
 use super::functions::Catalogue;
 use super::render::{Rendered, render};
@@ -24,6 +25,9 @@ pub struct BuildOptions {
     pub output: PathBuf,
 }
 
+/// What the system says when a file cannot grow, through Typst.
+const NO_ROOM: [&str; 3] = ["No space left on device", "Disk quota exceeded", "File too large"];
+
 /// Makes the PDF and returns its path.
 ///
 /// # Errors
@@ -38,7 +42,7 @@ pub fn build(document: &Document, templates: &Templates, options: &BuildOptions)
     let partial = output.with_extension("pdf.partial");
     if let Err(printed) = options.typst.compile(&folder, document.newest_result_unix_s, &partial)? {
         let _ = std::fs::remove_file(&partial);
-        if printed.contains("No space left on device") {
+        if NO_ROOM.iter().any(|words| printed.contains(words)) {
             bail!("cannot write `{}`; free some space on its disk, then run `just report`", output.display());
         }
         let found = diagnostics::parse(&printed);
@@ -47,9 +51,24 @@ pub fn build(document: &Document, templates: &Templates, options: &BuildOptions)
         }
         bail!("{}", diagnostics::explain(&found, &rendered, templates));
     }
-    std::fs::rename(&partial, &output)
-        .with_context(|| format!("cannot write `{}`; check that its folder is writable", output.display()))?;
-    Ok(output)
+    let finished = finish(&partial, &output);
+    if finished.is_err() {
+        let _ = std::fs::remove_file(&partial);
+    }
+    finished.map(|()| output)
+}
+
+/// Puts what Typst wrote in its place, with compressed objects.
+fn finish(partial: &Path, output: &Path) -> Result<()> {
+    let named = || {
+        format!(
+            "cannot write `{}`; free some space on its disk, and check that its folder is writable",
+            output.display()
+        )
+    };
+    let written = std::fs::read(partial).with_context(|| format!("cannot read `{}`", partial.display()))?;
+    std::fs::write(partial, compact(&written)?).with_context(named)?;
+    std::fs::rename(partial, output).with_context(named)
 }
 
 /// The document as Typst reads it: its data, and its text in functions of a style.

@@ -61,9 +61,14 @@ fn refuse(message: String) -> Error {
     Error::new(ErrorKind::InvalidOperation, message)
 }
 
+/// A section takes some thousands.
+const MOST_INSTRUCTIONS: u64 = 10_000_000;
+
 /// The environment with strict undefined, escaping that cannot be forgotten, and the functions.
 pub(super) fn environment(catalogue: &Arc<Catalogue>) -> Result<Environment<'static>, Error> {
     let mut environment = Environment::new();
+    // A template from elsewhere may run in circles.
+    environment.set_fuel(Some(MOST_INSTRUCTIONS));
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     environment.set_auto_escape_callback(|_| AutoEscape::Custom("typst".into()));

@@ -11,17 +11,20 @@
 //! - `functions`: what a template can call;
 //! - [`check_templates`]: no digit of a result is typed by hand;
 //! - `render`: templates to Typst, with a map back to the lines that the user edits;
-//! - [`Typst`]: the compiler, as a child process;
+//! - [`Typst`]: the compiler, as a child process; [`compact()`] takes the air out of what it writes;
+//! - [`pdf`]: what a finished file holds, wherever it comes from;
 //! - [`web`]: the same document as one HTML page.
 
 mod build;
 mod check;
 pub mod claims;
+mod compact;
 mod data;
 mod diagnostics;
 mod document;
 pub mod escape;
 mod functions;
+pub mod pdf;
 mod render;
 mod templates;
 mod typst;
@@ -30,6 +33,7 @@ pub mod web;
 
 pub use build::{BuildOptions, build};
 pub use check::{Offence, check_templates};
+pub use compact::compact;
 pub use document::{Attachment, Document, EnvironmentDifference, FactGroup, Provenance, Section, Source, Status};
 pub use templates::Templates;
 pub use typst::Typst;

@@ -23,6 +23,7 @@ pub struct Templates {
 }
 
 const ENDING: &str = ".typ.j2";
+const STYLE: &str = "style.typ";
 
 impl Templates {
     /// Reads `main.typ.j2`, `style.typ`, `claims.toml` and `sections/*.typ.j2` below `folder`.
@@ -49,10 +50,16 @@ impl Templates {
         Ok(Self {
             folder: folder.display().to_string(),
             main: text(&folder.join("main.typ.j2"))?,
-            style: text(&folder.join("style.typ"))?,
+            style: text(&folder.join(STYLE))?,
             claims: text(&folder.join(claims::FILE))?,
             sections: found,
         })
+    }
+
+    /// Every file with its path below the folder, as [`Templates::read`] finds them.
+    pub fn files(&self) -> impl Iterator<Item = (String, &str)> {
+        let plain = [(STYLE, &self.style), (claims::FILE, &self.claims)];
+        self.named().chain(plain.into_iter().map(|(name, text)| (name.to_owned(), text.as_str())))
     }
 
     /// The templates with their names: `main.typ.j2`, then `sections/<step>.typ.j2`.

@@ -1,11 +1,19 @@
 //! The Typst compiler as a child process with a fixed environment: no system fonts, no clock, no network.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::diagnostics::{self, Diagnostic};
+
+/// A report takes about a second. What is not done after so long will never be: a template may run in circles.
+const LIMIT: Duration = Duration::from_secs(120);
+/// Nothing listens there, so that a template that asks for a package gets none.
+const NO_NETWORK: &str = "http://127.0.0.1:9";
+const PROXIES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
 
 /// Where the compiler is.
 #[derive(Clone, Debug)]
@@ -47,6 +55,7 @@ impl Typst {
         let mut command = Command::new(&self.program);
         // Nothing of the caller's environment may change the bytes; PATH is for a launcher that looks for its interpreter.
         command.env_clear().env("TZ", "UTC").env("LC_ALL", "C.UTF-8").env("HOME", folder);
+        command.envs(PROXIES.map(|name| (name, NO_NETWORK)));
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
         }
@@ -63,14 +72,40 @@ impl Typst {
             .arg("main.typ")
             .arg(output)
             .current_dir(folder)
-            .stdin(Stdio::null());
-        let finished = command.output().with_context(|| {
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let child = command.spawn().with_context(|| {
             format!("cannot start Typst as `{}`; install it with `just setup`", self.program.display())
         })?;
-        let printed = String::from_utf8_lossy(&finished.stderr).trim().to_owned();
-        Ok(match (finished.status.success(), printed.is_empty()) {
-            (false, true) => format!("Typst ended with {} and said nothing", finished.status),
+        let (status, printed) = finished(child)?;
+        Ok(match (status.success(), printed.is_empty()) {
+            (false, true) => format!("Typst ended with {status} and said nothing"),
             (false, false) | (true, _) => printed,
         })
     }
+}
+
+/// How it ended and what it printed.
+fn finished(mut child: Child) -> Result<(ExitStatus, String)> {
+    let mut pipe = child.stderr.take().context("the messages of Typst are read")?;
+    // Read aside, so that a full pipe does not stop it.
+    let reader = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let deadline = Instant::now() + LIMIT;
+    let status = loop {
+        if let Some(status) = child.try_wait().context("cannot wait for Typst")? {
+            break status;
+        }
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            let _ = child.wait();
+            bail!("Typst is not done after {} s; a template of the report runs in circles", LIMIT.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    let bytes = reader.join().unwrap_or_else(|_| Ok(Vec::new())).context("cannot read the messages of Typst")?;
+    Ok((status, String::from_utf8_lossy(&bytes).trim().to_owned()))
 }

@@ -109,7 +109,9 @@ impl ResultsFolder {
         self.root.join(step)
     }
 
-    pub(super) fn failure_path(&self, step: &str) -> PathBuf {
+    /// Where it is noted that measuring the step failed.
+    #[must_use]
+    pub fn failure_path(&self, step: &str) -> PathBuf {
         self.root.join(format!("{step}.failed.json"))
     }
 
@@ -148,8 +150,16 @@ impl ResultsFolder {
         if seal.split_whitespace().next().is_some_and(|hash| hash != hash_bytes(&bytes)) {
             bail!(damage("it was edited after it was written".to_owned()));
         }
-        let record =
+        let record: StepRecord =
             serde_json::from_value(json).map_err(|error| damage(format!("it cannot be understood ({error})")))?;
+        // Whoever edits it, or sends one, must not make us look elsewhere.
+        let files = record.tables.iter().map(|table| &table.file).chain(record.texts.iter().map(|text| &text.file));
+        if let Some(file) = files.into_iter().find(|file| !is_plain(file)) {
+            bail!(damage(format!("it names the file `{file}`, which is not in its folder")));
+        }
+        if record.step != step {
+            bail!(damage(format!("it is of the step `{}`", record.step)));
+        }
         Ok(Some(record))
     }
 
@@ -227,4 +237,10 @@ fn difference(bytes: &[u8], written: u64, table: Option<&Table>) -> String {
         }
         _ => format!("{count}, and its hash differs"),
     }
+}
+
+/// Whether it is the name of a file and nothing more.
+fn is_plain(file: &str) -> bool {
+    let is_usual = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+    !file.is_empty() && !file.starts_with('.') && file.chars().all(is_usual)
 }

@@ -1,6 +1,7 @@
 //! Rows on disk: what was measured, as CSV, and under which conditions, as `step.json`. This room does not know what a step asks
 //! nor what a number means for the reader; it only promises that what is read is what was written, whole.
 
+mod columns;
 mod conditions;
 mod csv;
 mod dictionary;
@@ -13,6 +14,7 @@ mod row;
 pub mod summary;
 mod writer;
 
+pub use columns::{pack_columns, unpack_columns};
 pub use conditions::{Difference, differences, environment_differences, is_same};
 pub use csv::{read_rows, write_rows};
 pub use dictionary::dictionary;

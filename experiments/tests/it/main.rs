@@ -19,4 +19,5 @@ mod specimen;
 mod stack;
 mod support;
 mod torture;
+mod verify;
 mod web;

@@ -7,9 +7,12 @@ use std::{
     process::{Command, Output},
 };
 
-use experiments::{results::ResultsFolder, steps::STEPS};
+use experiments::{
+    results::{ResultsFolder, hash_bytes},
+    steps::STEPS,
+};
 
-use crate::{pdf, reading};
+use crate::{pdf, reading, verify};
 
 fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -74,6 +77,7 @@ fn the_quick_profile_ends_in_a_complete_pdf() {
     a_run_is_compared_with_itself(&results);
     edited_results_are_refused(&results);
     a_second_run_is_refused(&results);
+    the_report_is_verified_from_itself(&results);
     stale_results_are_refused_or_marked(&results);
     a_failed_step_is_shown_as_failed(&results);
 }
@@ -110,8 +114,9 @@ fn every_figure_and_section_is_printed(results: &Path) {
         tables += template.matches("{{ table(").count();
         for attached in ["step.json"].into_iter().chain(step.tables().iter().map(|table| table.file)) {
             let name = format!("{}_{attached}", step.name());
-            let expected = attached != "latencies.csv";
-            assert_eq!(read.attachments.contains(&name), expected, "`{name}`");
+            let by_columns = format!("{}.columns.txt", name.trim_end_matches(".csv"));
+            let is_there = |name: &String| read.attachments.contains(name);
+            assert!(is_there(&name) != is_there(&by_columns), "`{name}` is attached, in one way or in the other");
         }
     }
     // A law that could not be fitted, because too few trials were valid, has no table of its coefficients.
@@ -130,24 +135,66 @@ fn the_same_results_give_the_same_bytes(results: &Path) {
     assert!(output.status.success(), "{}", said(&output));
     assert!(first == fs::read(results.join("report.pdf")).unwrap(), "the same results gave another PDF");
     // Elsewhere, with another clock and language, on another number of threads, from the rows and not from kept summaries.
-    let elsewhere = tempfile::tempdir().unwrap();
-    for (zone, language, threads) in [("Asia/Tokyo", "tr_TR.UTF-8", "1"), ("America/St_Johns", "C", "7")] {
-        for step in STEPS {
-            fs::remove_file(results.join(format!(".{}.summary.json", step.name()))).unwrap();
+    let output = experiments(&["reproduce", "--builds", "5"], results);
+    assert!(output.status.success(), "{}", said(&output));
+    let expected = format!("5 builds, one file: {} bytes, SHA-256 {}", first.len(), hash_bytes(&first));
+    assert!(said(&output).contains(&expected), "{}", said(&output));
+}
+
+/// The report with its results, verified and altered; what the parts of it say is tested with a smaller one.
+fn the_report_is_verified_from_itself(results: &Path) {
+    let report = results.join("report.pdf");
+    let output = experiments(&["report"], results);
+    assert!(output.status.success(), "{}", said(&output));
+    let verified = verify::verify(&report, 0);
+    let values = fs::read_to_string(project().join(".run/report/attachments/values.csv")).unwrap();
+    assert!(
+        verified.contains(&format!("{} values are what the attached rows give", values.lines().count() - 1)),
+        "{verified}"
+    );
+
+    let (_folder, turned, page) = verify::with_a_bit_of_a_page_turned(&report);
+    assert!(verify::verify(&turned, 15).contains(&format!("page {page} is another one")));
+
+    // What was generated lies in the build folder, from which a forger would start as well.
+    let forger = tempfile::tempdir().unwrap();
+    let folder = forger.path().join("build");
+    copy_folder(&project().join(".run/report"), &folder);
+    let trials = fs::read_to_string(folder.join("attachments/cache_trials.csv")).unwrap();
+    let line = trials.lines().nth(1).unwrap();
+    let forged = trials.replacen(line, &line.replacen("off", "all", 1), 1);
+    assert_ne!(trials, forged);
+    verify::forge(&folder, "cache_trials.csv", &forged, false);
+    let named = verify::verify(&verify::set_again(&folder, &report), 15);
+    assert!(named.contains("the attached `cache_trials.csv` is another one"), "{named}");
+    // Whoever changes the list, too, is told by the conditions of the step, which have the hash of its rows.
+    verify::forge(&folder, "cache_trials.csv", &forged, true);
+    let named = verify::verify(&verify::set_again(&folder, &report), 15);
+    assert!(named.contains("the attached `results/cache/trials.csv` is not what was measured"), "{named}");
+    verify::forge(&folder, "cache_trials.csv", &trials, true);
+
+    let key = "cache.arms.all.p50_us,";
+    let line = values.lines().find(|line| line.starts_with(key)).unwrap();
+    verify::forge(
+        &folder,
+        "values.csv",
+        &values.replace(line, &format!("{key}1 µs,1,cache_arms.csv,all,p50_us")),
+        true,
+    );
+    let named = verify::verify(&verify::set_again(&folder, &report), 15);
+    assert!(named.contains("the value `cache.arms.all.p50_us` is 1 µs (exactly `1`"), "{named}");
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
         }
-        let copy = elsewhere.path().join("copy of a report.pdf");
-        let output = Command::new(env!("CARGO_BIN_EXE_experiments"))
-            .args(["report", "--results"])
-            .arg(results)
-            .arg("--output")
-            .arg(&copy)
-            .envs([("TZ", zone), ("LC_ALL", language), ("LANG", language), ("POLARS_MAX_THREADS", threads)])
-            .env("RAYON_NUM_THREADS", threads)
-            .current_dir(project().join("experiments"))
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", said(&output));
-        assert!(first == fs::read(&copy).unwrap(), "another PDF in {zone} with {threads} threads");
     }
 }
 

@@ -68,7 +68,25 @@ fn objects(bytes: &[u8]) -> Objects {
         }
         found.insert(number, (head, content));
     }
+    let packed: Vec<_> = found.values().filter(|(head, _)| head.contains("/Type/ObjStm")).flat_map(within).collect();
+    found.extend(packed);
     found
+}
+
+/// The objects of an object stream: a list of numbers and places, then the objects.
+fn within((head, content): &(String, Vec<u8>)) -> Vec<(u32, (String, Vec<u8>))> {
+    let number =
+        |entry: &str| between(head, entry, "/").and_then(|number| number.parse::<usize>().ok()).expect("a number");
+    let (list, bodies) = content.split_at(number("/First "));
+    let list = String::from_utf8_lossy(list);
+    let numbers: Vec<usize> = list.split_whitespace().map(|number| number.parse().expect("a number")).collect();
+    assert_eq!(numbers.len(), 2 * number("/N "));
+    let ends = numbers.chunks_exact(2).skip(1).map(|pair| pair[1]).chain([bodies.len()]);
+    let bodies = numbers.chunks_exact(2).zip(ends).map(|(pair, end)| {
+        let body = String::from_utf8_lossy(&bodies[pair[1]..end]).into_owned();
+        (u32::try_from(pair[0]).expect("a number of an object"), (body, Vec::new()))
+    });
+    bodies.collect()
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use experiments::report::{Templates, build, check_templates, escape};
+use experiments::report::{Templates, build, check_templates, compact, escape};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
@@ -53,7 +53,7 @@ fn a_document_becomes_a_pdf_with_everything_in_it() {
     if let Ok(kept) = std::env::var("KEEP_REPORT") {
         std::fs::copy(&output, PathBuf::from(kept)).expect("a copy");
     }
-    assert_eq!(pdf.pages.len(), 9, "pages");
+    assert_eq!(pdf.pages.len(), 10, "pages");
     for expected in [
         "Loadbook: a test of the report",
         "quick profile: not for conclusions",
@@ -117,6 +117,33 @@ fn the_same_document_gives_the_same_bytes() {
         std::fs::read(output).expect("the PDF")
     });
     assert!(one == other, "{} and {} bytes differ", one.len(), other.len());
+}
+
+/// Nothing is lost or changed when the objects are packed, and packing twice is not possible by mistake.
+#[test]
+fn a_compact_pdf_has_the_same_objects() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let options = options(folder.path());
+    let output = build(&document(), &templates(), &options).unwrap_or_else(|error| panic!("{error:#}"));
+    let packed = std::fs::read(&output).expect("the PDF");
+    let finished = std::process::Command::new(&options.typst.program)
+        .args(["compile", "--root", ".", "--ignore-system-fonts", "--creation-timestamp", "1795358400"])
+        .args(["--pdf-standard", "a-3a,ua-1", "main.typ", "plain.pdf"])
+        .current_dir(&options.folder)
+        .output()
+        .expect("Typst runs");
+    assert!(finished.status.success(), "{}", String::from_utf8_lossy(&finished.stderr));
+    let plain = std::fs::read(options.folder.join("plain.pdf")).expect("the PDF of Typst");
+    assert!(compact(&plain).expect("a PDF of Typst") == packed);
+    assert!(packed.len() * 3 < plain.len() * 2, "{} bytes became {}", plain.len(), packed.len());
+    let [before, after] = [&plain, &packed].map(|bytes| lopdf::Document::load_mem(bytes).expect("a PDF"));
+    for (id, object) in &before.objects {
+        assert_eq!(after.get_object(*id).expect("the object"), object, "{id:?}");
+    }
+    for entry in [b"Root".as_slice(), b"Info", b"ID"] {
+        assert_eq!(after.trailer.get(entry).expect("an entry"), before.trailer.get(entry).expect("an entry"));
+    }
+    assert!(compact(&packed).is_err(), "this is not what Typst writes");
 }
 
 #[test]
