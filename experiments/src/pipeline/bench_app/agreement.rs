@@ -1,25 +1,21 @@
 //! Two generators against one server: the highest rate that this bench's own finds in a closed loop, beside that of `wrk`, on the same page
 //! with as many connections. A generator costs processor time, and by no more than that may the two differ.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::{
     resource::{UsageWho, getrusage},
-    signal::Signal,
     time::TimeValLike as _,
 };
 
 use super::{
     super::Project,
-    asking::{page, run, spec},
+    asking::{page, run, spec, tool},
     reference::ACCEPT_ENCODING,
     site::{Local, Site},
 };
-use crate::{
-    load::spec::Phase,
-    stack::{Launch, Process},
-};
+use crate::load::spec::Phase;
 
 const CONNECTIONS: u32 = 32;
 const WARM_UP_S: f64 = 0.5;
@@ -39,7 +35,7 @@ pub(super) fn wrk(project: &Project) -> Option<PathBuf> {
 }
 
 /// Asks for the page that comes from Redis, first with our generator, then with `wrk`: it costs the server enough to be the slower side.
-pub(super) async fn block(site: &Site, wrk: &std::path::Path, seconds: f64) -> Result<(Peak, Peak)> {
+pub(super) async fn block(site: &Site, wrk: &Path, seconds: f64) -> Result<(Peak, Peak)> {
     Ok((ours(site, seconds).await?, theirs(site, wrk, seconds).await?))
 }
 
@@ -55,7 +51,7 @@ async fn ours(site: &Site, seconds: f64) -> Result<Peak> {
     Ok(Peak { per_s: phase.achieved_per_s, generator_us: used_us / phase.expected_count.max(1) as f64 })
 }
 
-async fn theirs(site: &Site, wrk: &std::path::Path, seconds: f64) -> Result<Peak> {
+async fn theirs(site: &Site, wrk: &Path, seconds: f64) -> Result<Peak> {
     let (name, value) = ACCEPT_ENCODING;
     let seconds = seconds.ceil().max(1.0);
     let arguments = [
@@ -66,22 +62,7 @@ async fn theirs(site: &Site, wrk: &std::path::Path, seconds: f64) -> Result<Peak
         format!("http://{}/", site.cached(Local::Off)?.address()),
     ];
     let before_us = children_us()?;
-    let process = Process::start(
-        &site.blog.folder,
-        Launch {
-            name: "wrk".to_owned(),
-            program: wrk.to_owned(),
-            arguments: arguments.map(Into::into).into(),
-            environment: vec![("LC_ALL".to_owned(), "C".into())],
-            unprivileged: false,
-            stop_signal: Signal::SIGTERM,
-            abandon_signal: Signal::SIGKILL,
-            stop_limit: Duration::from_secs(5),
-            processors: Some(site.blog.placement.generator().to_vec()),
-            cpu_share: None,
-        },
-    )?;
-    process.wait_end(Duration::from_secs_f64(seconds + 30.0)).await?;
+    let process = tool(&site.blog, "wrk", wrk.to_owned(), arguments.into(), seconds).await?;
     let (per_s, answers) = said(&process.log_text())
         .with_context(|| format!("`wrk` does not say how many answers it got; it said:\n{}", process.log_tail()))?;
     drop(process);

@@ -1,9 +1,10 @@
 //! How the servers of the bench are asked: what a request looks like, what a trial of them is, and what a process used meanwhile. It
 //! knows nothing of what is compared.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::Result;
+use nix::sys::signal::Signal;
 
 use super::reference::ACCEPT_ENCODING;
 use crate::{
@@ -16,6 +17,7 @@ use crate::{
         component::{Component, Snapshot, Usage},
         source::{self, Detail},
     },
+    stack::{Launch, Process},
     steps::Blog,
 };
 
@@ -92,4 +94,32 @@ pub(super) async fn run(blog: &Blog, spec: &TrialSpec, pid: u32, cpu_us: &mut Ve
         |pair: &[Snapshot]| Snapshot::difference(&pair[0], &pair[1]).components.values().map(Usage::cpu_us).sum();
     *cpu_us = edges.windows(2).map(used).collect();
     Ok(outcome.result)
+}
+
+/// Runs somebody else's generator to its end, on our generator's processors. What it said is in the log of what is given back.
+pub(super) async fn tool(
+    blog: &Blog,
+    name: &str,
+    program: PathBuf,
+    arguments: Vec<String>,
+    seconds: f64,
+) -> Result<Process> {
+    let process = Process::start(
+        &blog.folder,
+        Launch {
+            name: name.to_owned(),
+            program,
+            arguments: arguments.into_iter().map(Into::into).collect(),
+            environment: vec![("LC_ALL".to_owned(), "C".into())],
+            // It only needs a socket, which whoever runs this may use.
+            unprivileged: false,
+            stop_signal: Signal::SIGTERM,
+            abandon_signal: Signal::SIGKILL,
+            stop_limit: Duration::from_secs(5),
+            processors: Some(blog.placement.generator().to_vec()),
+            cpu_share: None,
+        },
+    )?;
+    process.wait_end(Duration::from_secs_f64(seconds + 30.0)).await?;
+    Ok(process)
 }

@@ -9,11 +9,10 @@ use app::{
     db::{Parameter, QUERIES, Query},
 };
 use chrono::{DateTime, SecondsFormat, Utc};
-use nix::sys::signal::Signal;
 
 use super::{
     DEEP_PAGE, POSTS_PER_PAGE,
-    asking::{page, run, spec},
+    asking::{page, run, spec, tool},
     site::Site,
 };
 use crate::{
@@ -22,7 +21,6 @@ use crate::{
         component::{Component, Snapshot},
         source::{self, Detail},
     },
-    stack::{Launch, Process},
 };
 
 const WARM_UP_S: f64 = 0.5;
@@ -72,23 +70,8 @@ async fn pgbench_us(site: &Site, seconds: f64, rate_per_s: f64) -> Result<f64> {
     let components = [Component::new("postgres", site.blog.stack.postgres.pid())];
     let mut reader = source::open()?;
     let before = Snapshot::read(reader.as_mut(), &components, Detail::Cpu)?;
-    let process = Process::start(
-        &site.blog.folder,
-        Launch {
-            name: "pgbench".to_owned(),
-            program: programs.postgres_bin.join("pgbench"),
-            arguments: arguments.into_iter().map(Into::into).collect(),
-            environment: vec![("LC_ALL".to_owned(), "C".into())],
-            // It only needs the socket, which whoever runs this may use.
-            unprivileged: false,
-            stop_signal: Signal::SIGTERM,
-            abandon_signal: Signal::SIGKILL,
-            stop_limit: Duration::from_secs(5),
-            processors: Some(site.blog.placement.generator().to_vec()),
-            cpu_share: None,
-        },
-    )?;
-    process.wait_end(Duration::from_secs_f64(seconds + 30.0)).await?;
+    let pgbench = programs.postgres_bin.join("pgbench");
+    let process = tool(&site.blog, "pgbench", pgbench, arguments, seconds).await?;
     // The time of the process that served pgbench counts with PostgreSQL's again when that has buried it.
     tokio::time::sleep(BURIAL).await;
     let after = Snapshot::read(reader.as_mut(), &components, Detail::Cpu)?;
