@@ -62,8 +62,9 @@ impl Doubts {
     }
 }
 
-/// Checks everything that can be checked.
-pub(super) fn doubts(result: &TrialResult, load: &Load, readings: &Readings) -> Doubts {
+/// Checks everything that can be checked. `sent` is what the generator did, for this arm or for all arms of a block that it served in turns:
+/// a hundredth of the requests of one arm is a dozen, and the machine needs to stand still only once for all of them to be late.
+pub(super) fn doubts(result: &TrialResult, sent: &TrialResult, load: &Load, readings: &Readings) -> Doubts {
     let mut doubts = Doubts::default();
     for phase in result.measured_phases() {
         let steal_share = readings.steal_share(&phase.name);
@@ -71,7 +72,7 @@ pub(super) fn doubts(result: &TrialResult, load: &Load, readings: &Readings) -> 
             // The blog may fail here, the machine and the generator may not.
             [stolen(steal_share), overworked(result), None, None]
         } else {
-            [stolen(steal_share), unexpected(phase), late(result, phase, load, steal_share), little(result, phase)]
+            [stolen(steal_share), unexpected(phase), late(sent, phase, load, steal_share), little(result, phase)]
         };
         doubts.of_phase.insert(phase.name.clone(), found.into_iter().flatten().collect());
     }
@@ -88,8 +89,8 @@ fn unexpected(phase: &PhaseResult) -> Option<String> {
 }
 
 /// In a closed loop there is no schedule to be late for, and a frozen server makes everybody late.
-fn late(result: &TrialResult, phase: &PhaseResult, load: &Load, steal_share: Option<f64>) -> Option<String> {
-    let lag_us = lag_quantile_us(result, &phase.name, 0.99)?;
+fn late(sent: &TrialResult, phase: &PhaseResult, load: &Load, steal_share: Option<f64>) -> Option<String> {
+    let lag_us = lag_quantile_us(sent, &phase.name, 0.99)?;
     let is_quiet = steal_share.is_none_or(|share| share <= NOTICEABLE_STEAL_SHARE);
     let largest_us = if is_quiet { LARGEST_LAG_P99_US } else { LARGEST_LAG_P99_UNDER_STEAL_US };
     (lag_us > largest_us && load.freeze.is_none())

@@ -67,7 +67,7 @@ async fn try_once(bench: &mut Bench<'_>, arm: &Arm, load: &Load, place: Place, d
     let seen = outcome.with_context(named)?;
     let body_digest = site.body_digest.clone();
     let readings = site.close(bench).await.with_context(named)?;
-    let doubts = checks::doubts(&seen, load, &readings);
+    let doubts = checks::doubts(&seen, &seen, load, &readings);
     let tried = Tried::new(&seen, (arm, place, detail), &readings, &doubts, &body_digest);
     bench.measured(Duration::from_micros(tried.window_us));
     bench.keep(&key, &tried)?;

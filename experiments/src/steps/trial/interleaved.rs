@@ -170,6 +170,7 @@ async fn take_apart(
     load: &Load,
 ) -> Result<Vec<Part>> {
     let mut parts = Vec::with_capacity(sites.len());
+    let sent = seen.part(|name| slices.iter().find(|slice| slice.planned.name == name).map(Slice::kept_as));
     for (number, site) in sites.into_iter().enumerate() {
         let of_arm = |name: &str| {
             let own = slices.iter().find(|slice| slice.planned.target == number && slice.planned.name == name);
@@ -182,7 +183,7 @@ async fn take_apart(
         let seen = seen.part(of_arm);
         let (arm, body_digest) = (site.arm.clone(), site.body_digest.clone());
         let readings = site.close(bench).await.with_context(|| format!("the arm `{}` failed", arm.name))?;
-        let doubts = checks::doubts(&seen, load, &readings);
+        let doubts = checks::doubts(&seen, &sent, load, &readings);
         parts.push(Part { arm, seen, readings, doubts, body_digest, slices: kept });
     }
     Ok(parts)
