@@ -130,7 +130,9 @@ fn page(objects: &Objects, id: u32) -> String {
             }
             b'(' => {
                 let (codes, end) = string(content, place + 1);
-                for code in codes.chunks_exact(2) {
+                // What begins with a byte order mark says in words what the next glyph stands for; it is not on the page itself.
+                let glyphs = if codes.starts_with(&[0xfe, 0xff]) { &[] } else { codes.as_slice() };
+                for code in glyphs.chunks_exact(2) {
                     text.push_str(map.get(&u16::from_be_bytes([code[0], code[1]])).map_or("\u{fffd}", String::as_str));
                 }
                 place = end;
