@@ -119,7 +119,7 @@ fn page(objects: &Objects, id: u32) -> String {
     let empty = BTreeMap::new();
     let mut map = &empty;
     let mut text = String::new();
-    let mut place = 0;
+    let (mut place, mut dictionaries) = (0, 0);
     while place < content.len() {
         match content[place] {
             b'/' => {
@@ -130,12 +130,20 @@ fn page(objects: &Objects, id: u32) -> String {
             }
             b'(' => {
                 let (codes, end) = string(content, place + 1);
-                // What begins with a byte order mark says in words what the next glyph stands for; it is not on the page itself.
-                let glyphs = if codes.starts_with(&[0xfe, 0xff]) { &[] } else { codes.as_slice() };
+                // A string in a dictionary says something about glyphs, such as their language; it is not on the page itself.
+                let glyphs = if dictionaries > 0 { &[] } else { codes.as_slice() };
                 for code in glyphs.chunks_exact(2) {
                     text.push_str(map.get(&u16::from_be_bytes([code[0], code[1]])).map_or("\u{fffd}", String::as_str));
                 }
                 place = end;
+            }
+            b'<' if content[place..].starts_with(b"<<") => {
+                dictionaries += 1;
+                place += 2;
+            }
+            b'>' if content[place..].starts_with(b">>") => {
+                dictionaries -= 1;
+                place += 2;
             }
             b'E' if content[place..].starts_with(b"ET") => {
                 text.push('\n');
@@ -150,8 +158,11 @@ fn page(objects: &Objects, id: u32) -> String {
 /// Reads a string up to its closing parenthesis; returns its bytes and the place behind it.
 fn string(content: &[u8], mut place: usize) -> (Vec<u8>, usize) {
     let mut bytes = Vec::new();
-    while place < content.len() && content[place] != b')' {
+    // Parentheses in pairs need no escape.
+    let mut depth = 0;
+    while place < content.len() && (content[place] != b')' || depth > 0) {
         if content[place] != b'\\' {
+            depth += i32::from(content[place] == b'(') - i32::from(content[place] == b')');
             bytes.push(content[place]);
             place += 1;
             continue;
