@@ -93,7 +93,7 @@ check-claims *ARGUMENTS: _build
 bless: _build
     @"{{ experiments }}" bless
 
-# Hold the present results against the reference, or two runs (folders or git revisions) against each other
+# Hold the present results against the reference, or two runs (folders, reports or git revisions) against each other
 [group('notebook')]
 [no-exit-message]
 compare *ARGUMENTS: _build

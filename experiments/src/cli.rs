@@ -140,7 +140,7 @@ enum Command {
     Bless,
     /// Hold a run against an earlier one; exit code 10 says that something became worse.
     Compare {
-        /// The baseline: a folder of results, or a git revision for the reference as it was then [default: the reference].
+        /// The baseline: a folder of results, a report, or a git revision for the reference as it was then [default: the reference].
         #[arg(value_name = "A")]
         before: Option<String>,
         /// What is held against it, given in the same way [default: the present results].

@@ -31,7 +31,7 @@ const FULL: &str = "full";
 /// What to compare.
 #[derive(Debug, Clone)]
 pub struct CompareOptions {
-    /// The baseline, a folder or a revision; the reference when none is named.
+    /// The baseline, a folder, a report or a revision; the reference when none is named.
     pub before: Option<String>,
     /// What is held against it; the present results when none is named.
     pub after: Option<String>,
@@ -43,7 +43,9 @@ pub struct CompareOptions {
 
 /// There is nothing to compare with.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no baseline: {0}; make one with `just all` and `just bless`, or name another folder or revision")]
+#[error(
+    "there is no baseline: {0}; make one with `just all` and `just bless`, or name another folder, report or revision"
+)]
 pub struct NoBaseline(String);
 
 /// The conditions differ.
@@ -97,7 +99,9 @@ fn present(project: &Project, options: &CompareOptions) -> Result<Results> {
         None => Ok(Side::folder(&project.root, &options.results)),
     };
     let results = side.and_then(|side| side.read()).map_err(|error| match error.downcast::<Absent>() {
-        Ok(absent) => Usage(format!("{absent}; measure with `just all`, or name another folder or revision")).into(),
+        Ok(absent) => {
+            Usage(format!("{absent}; measure with `just all`, or name another folder, report or revision")).into()
+        }
         Err(error) => error,
     })?;
     if options.after.is_none() {

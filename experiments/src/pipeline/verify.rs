@@ -18,7 +18,7 @@ use anyhow::{Context, Result, bail};
 use self::unpack::Unpacked;
 use super::{
     document,
-    ingredients::Ingredients,
+    ingredients::{Ingredients, RESULTS},
     manifest::{FILE, Manifest, VALUES},
     programs,
 };
@@ -84,6 +84,21 @@ pub fn verify(path: &Path, extract: Option<&Path>) -> Result<Verified> {
     }
     println!("{} values are what the attached rows give", values::count(&attached[VALUES]));
     pages(&bytes, &pdf, &document, &ingredients, temporary.path(), &hint)
+}
+
+/// Unpacks what is attached to the report at `path` below `folder`, and returns where its results are. That each file is the one that was
+/// attached is proved by its hash; the pages are not set again.
+///
+/// # Errors
+/// [`NotAReport`], also where something attached was changed; else when a file cannot be written.
+pub(super) fn unpack_results(path: &Path, folder: &Path) -> Result<PathBuf> {
+    let refuse = |why: String| NotAReport { path: path.to_owned(), why };
+    let bytes = fs::read(path).map_err(|error| refuse(format!("it cannot be read: {error}")))?;
+    let pdf = Pdf::read(&bytes).map_err(|error| refuse(error.to_string()))?;
+    match unpack::unpack(&pdf, folder)? {
+        Ok(_) => Ok(folder.join(RESULTS)),
+        Err(unpack::Failed::NotAReport(why) | unpack::Failed::Differs(why)) => Err(refuse(why).into()),
+    }
 }
 
 /// A folder that can take everything without mixing it with something else.

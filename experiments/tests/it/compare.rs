@@ -195,10 +195,13 @@ fn without_a_baseline_it_says_how_to_make_one() {
 #[test]
 fn what_cannot_be_compared_is_named() {
     let checkout = with_present(1000.0);
+    fs::write(checkout.path().join("results/notes.pdf"), "%PDF-1.7\nnobody's").unwrap();
     for (arguments, words) in [
-        (["results/reference", "nowhere"], "`nowhere` is neither a folder nor a git revision"),
+        (["results/reference", "nowhere"], "`nowhere` is neither a folder, nor a report, nor a git revision"),
         (["results/reference", "report-src"], "`report-src` holds no `<step>/step.json`"),
-        (["results/reference/report.pdf", "results"], "`results/reference/report.pdf` is a PDF"),
+        (["results/reference", "nowhere.pdf"], "there is no file `nowhere.pdf`"),
+        (["results/reference", "results/notes.pdf"], "`results/notes.pdf` cannot be verified"),
+        (["results/notes.pdf", "results"], "`results/notes.pdf` cannot be verified"),
     ] {
         let said = said(&checkout, &arguments, 2);
         assert!(said.contains(words), "{said}");
@@ -264,7 +267,7 @@ fn a_revision_is_the_reference_as_it_was_then() {
     let empty = said(&checkout, &["empty", "results"], 11);
     assert!(empty.contains("`empty:results/reference` holds no `<step>/step.json`"), "{empty}");
     let unknown = said(&checkout, &["bless", "results"], 11);
-    assert!(unknown.contains("`bless` is neither a folder nor a git revision (fatal: "), "{unknown}");
+    assert!(unknown.contains("`bless` is neither a folder, nor a report, nor a git revision (fatal: "), "{unknown}");
     let cut = said(&checkout, &["HEAD", "results"], 15);
     assert!(cut.contains("`HEAD:results/reference/summary/cache_arms.csv` is not what was measured"), "{cut}");
 }

@@ -278,10 +278,14 @@ fn a_run_is_compared_with_itself(results: &Path) {
         experiments::pipeline::COMPARED_METRICS.iter().map(|metric| metric.table).collect();
     assert_eq!(crate::compare::every_compared_column_is_in(&results.join("summary"), true), tables.len());
     let folder = results.to_string_lossy();
-    let output = experiments(&["compare", "--anyway", &folder, &folder], results);
-    assert!(output.status.success(), "{}", said(&output));
-    for words in ["there is no such", "is not current"] {
-        assert!(!said(&output).contains(words), "{}", said(&output));
+    let report = results.join("report.pdf").to_string_lossy().into_owned();
+    for [before, after] in [[&*folder, &*folder], [&report, &folder], [&folder, &report]] {
+        let output = experiments(&["compare", "--anyway", before, after], results);
+        assert!(output.status.success(), "{}", said(&output));
+        assert!(said(&output).contains(&format!("after:  `{after}` (profile quick")), "{}", said(&output));
+        for words in ["there is no such", "is not current"] {
+            assert!(!said(&output).contains(words), "{}", said(&output));
+        }
     }
 }
 

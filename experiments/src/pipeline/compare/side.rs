@@ -1,5 +1,5 @@
-//! One side of a comparison: a folder of results, or the committed reference as it was in a revision, which git hands out. It finds and
-//! reads; it judges nothing.
+//! One side of a comparison: a folder of results, a report to which they are attached, or the committed reference as it was in a revision,
+//! which git hands out. It finds and reads; it judges nothing.
 
 use std::{
     collections::BTreeMap,
@@ -13,9 +13,9 @@ use tempfile::TempDir;
 
 use crate::{
     aggregate::Run,
-    pipeline::summaries,
+    pipeline::{summaries, verify},
     results::{Damage, ResultsFolder, StepRecord, summary::SummaryTable},
-    steps::{STEPS, Usage},
+    steps::STEPS,
 };
 
 /// Where `just bless` keeps the reference, below the project.
@@ -31,7 +31,7 @@ pub(super) struct Side {
     /// As the user says it.
     label: String,
     folder: PathBuf,
-    /// What git handed out, for as long as it is looked at.
+    /// What git handed out or a report carried, for as long as it is looked at.
     copy: Option<TempDir>,
 }
 
@@ -53,21 +53,28 @@ impl Side {
         Self { label, folder: folder.to_owned(), copy: None }
     }
 
-    /// What the user calls `name`: a folder if there is one, else a revision.
+    /// What the user calls `name`: a folder or a report if there is one, else a revision.
     pub(super) fn named(project: &Path, name: &str) -> Result<Self> {
         let path = Path::new(name);
-        if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("pdf")) {
-            let remedy = "give the folder of the results that it was made of, or a git revision";
-            return Err(
-                Usage(format!("`{name}` is a PDF, and what is attached to one is not read here; {remedy}")).into()
-            );
+        if path.is_dir() {
+            return Ok(Self::folder(project, path));
         }
-        if path.is_dir() { Ok(Self::folder(project, path)) } else { Self::revision(project, name) }
+        let is_report = path.is_file() || path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("pdf"));
+        if is_report { Self::report(path) } else { Self::revision(project, name) }
+    }
+
+    /// The results that are attached to a report.
+    fn report(path: &Path) -> Result<Self> {
+        ensure!(path.exists(), Absent(format!("there is no file `{}`", path.display())));
+        let copy = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let folder = verify::unpack_results(path, copy.path())?;
+        Ok(Self { label: path.display().to_string(), folder, copy: Some(copy) })
     }
 
     fn revision(project: &Path, name: &str) -> Result<Self> {
-        let neither = |why: &str| Absent(format!("`{name}` is neither a folder nor a git revision ({why})"));
-        ensure!(!name.starts_with('-'), neither("nothing of both begins with `-`"));
+        let neither =
+            |why: &str| Absent(format!("`{name}` is neither a folder, nor a report, nor a git revision ({why})"));
+        ensure!(!name.starts_with('-'), neither("nothing of these begins with `-`"));
         let commit = git(project, &["rev-parse", "--verify", &format!("{name}^{{commit}}")])?;
         let commit = commit.map_err(|why| neither(&why))?;
         let commit = String::from_utf8_lossy(&commit).trim().to_owned();
