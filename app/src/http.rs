@@ -2,7 +2,7 @@
 //! of what the pages say.
 
 use std::convert::Infallible;
-use std::sync::{LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use axum::body::Body;
 use axum::extract::FromRequestParts;
@@ -121,24 +121,40 @@ pub struct Page<'a> {
     pub entry: &'a Entry,
     /// The value of `Cache-Status`, and for how long the page has been there, if it comes from the cache.
     pub cache: Option<(HeaderValue, Option<u64>)>,
+    /// Whether the entry is shown in this answer and in no other, so that nothing is to be kept ready for the next.
+    pub is_shown_once: bool,
 }
 
 impl<'a> Page<'a> {
     /// A page that the cache has found or made as a whole.
     pub fn cached(content: Content, found: &'a Found) -> Self {
         let cache = Some((cache_status(&[found]), age(&[found])));
-        Self { status: StatusCode::OK, content, audience: Audience::Everybody, entry: &found.entry, cache }
+        let (entry, is_shown_once) = (&found.entry, Arc::strong_count(&found.entry) == 1);
+        Self { status: StatusCode::OK, content, audience: Audience::Everybody, entry, cache, is_shown_once }
     }
 
     /// A page that was put together from what the cache has found or made.
     pub fn assembled(content: Content, entry: &'a Entry, parts: &[&Found]) -> Self {
         let cache = Some((cache_status(parts), age(parts)));
-        Self { status: StatusCode::OK, content, audience: Audience::Everybody, entry, cache }
+        let is_shown_once = false;
+        Self { status: StatusCode::OK, content, audience: Audience::Everybody, entry, cache, is_shown_once }
     }
 
     /// A page that no cache has seen.
     pub fn made(status: StatusCode, content: Content, audience: Audience, entry: &'a Entry) -> Self {
-        Self { status, content, audience, entry, cache: None }
+        Self { status, content, audience, entry, cache: None, is_shown_once: true }
+    }
+
+    /// Headers and body, from what is kept ready where that is of use to others.
+    fn variant(&self, is_gzip: bool) -> Variant {
+        let gzip = self.entry.gzip_if(is_gzip);
+        let make = || Variant::new(self, gzip.unwrap_or(self.entry.body()).clone(), gzip.is_some());
+        if self.is_shown_once {
+            return make();
+        }
+        let prepared = &self.entry.prepared;
+        let place = if gzip.is_some() { &prepared.gzip } else { &prepared.plain };
+        place.get_or_init(make).clone()
     }
 
     fn headers_of_304(&self, etag: HeaderValue) -> HeaderMap {
@@ -158,8 +174,8 @@ pub fn respond(wants: &Wants, page: Page<'_>) -> Response {
         Some(etag) => (StatusCode::NOT_MODIFIED, page.headers_of_304(etag), Body::empty()),
         None => {
             // What lies nowhere may hold secrets; compressing them together with what others can choose would let them be guessed.
-            let variant = page.entry.prepared.variant(&page, wants.gzip && page.audience != Audience::Nobody);
-            (page.status, variant.headers.clone(), Body::from(variant.body.clone()))
+            let Variant { headers, body } = page.variant(wants.gzip && page.audience != Audience::Nobody);
+            (page.status, headers, Body::from(body))
         }
     };
     if let Some((cache_status, age)) = page.cache {
@@ -203,19 +219,10 @@ pub(crate) struct Prepared {
     gzip: OnceLock<Variant>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Variant {
     headers: HeaderMap,
     body: Bytes,
-}
-
-impl Prepared {
-    fn variant(&self, page: &Page<'_>, is_gzip: bool) -> &Variant {
-        match page.entry.gzip_if(is_gzip) {
-            Some(gzip) => self.gzip.get_or_init(|| Variant::new(page, gzip.clone(), true)),
-            None => self.plain.get_or_init(|| Variant::new(page, page.entry.body().clone(), false)),
-        }
-    }
 }
 
 impl Variant {
