@@ -19,7 +19,7 @@ pub struct Cursor {
 
 /// The text is not a cursor.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
-#[error("`{0}` is not a position in a list; follow a link of the list instead of writing one")]
+#[error("“{0}” is not a position in a list; follow a link of the list instead of writing one")]
 pub struct CursorError(String);
 
 impl Cursor {

@@ -114,5 +114,5 @@ fn cursor(parameters: Result<Query<ListParameters>, QueryRejection>) -> Result<C
     let Query(parameters) =
         parameters.map_err(|_| refused("The parameters of this address cannot be read.".to_owned()))?;
     let Some(text) = parameters.before else { return Ok(Cursor::START) };
-    text.parse().map_err(|error| refused(format!("The parameter `before` is wrong: {error}.")))
+    text.parse().map_err(|error| refused(format!("The parameter “before” is wrong: {error}.")))
 }

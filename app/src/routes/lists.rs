@@ -109,7 +109,7 @@ fn cursor(parameters: Parameters) -> Result<Cursor, AppError> {
         parameters.map_err(|_| refused("The parameters of this address cannot be read.".to_owned()))?;
     match parameters.before {
         None => Ok(Cursor::START),
-        Some(text) => text.parse().map_err(|error| refused(format!("The parameter `before` is wrong: {error}."))),
+        Some(text) => text.parse().map_err(|error| refused(format!("The parameter “before” is wrong: {error}."))),
     }
 }
 
