@@ -35,6 +35,11 @@ pub(super) fn router() -> Router<AppState> {
 }
 
 async fn all(State(state): State<AppState>, wants: Wants) -> Result<Response, AppError> {
+    show_all(state, wants).await
+}
+
+/// The feed of all posts.
+pub(super) async fn show_all(state: AppState, wants: Wants) -> Result<Response, AppError> {
     let cache = state.cache.clone();
     let make = move || async move {
         let posts = db::list_posts(&state.pool, Cursor::START, FEED_POSTS).await?;
@@ -45,7 +50,11 @@ async fn all(State(state): State<AppState>, wants: Wants) -> Result<Response, Ap
 }
 
 async fn by_author(State(state): State<AppState>, wants: Wants, Path(id): Path<String>) -> Result<Response, AppError> {
-    let author_id = parse_id("author", &id)?;
+    show_by_author(state, wants, parse_id("author", &id)?).await
+}
+
+/// The feed of an author.
+pub(super) async fn show_by_author(state: AppState, wants: Wants, author_id: i64) -> Result<Response, AppError> {
     let cache = state.cache.clone();
     let make = move || async move {
         let author = db::find_author(&state.pool, author_id).await?;
@@ -59,12 +68,19 @@ async fn by_author(State(state): State<AppState>, wants: Wants, Path(id): Path<S
 }
 
 async fn by_tag(State(state): State<AppState>, wants: Wants, Path(name): Path<String>) -> Result<Response, AppError> {
-    let not_found = || AppError::NotFound("tag of this name".to_owned());
     // What cannot be a name is not looked for, and leaves nothing in the cache.
-    let name = TagName::new(&name).ok_or_else(not_found)?;
+    show_by_tag(state, wants, TagName::new(&name).ok_or_else(no_tag)?).await
+}
+
+fn no_tag() -> AppError {
+    AppError::NotFound("tag of this name".to_owned())
+}
+
+/// The feed of a tag.
+pub(super) async fn show_by_tag(state: AppState, wants: Wants, name: TagName) -> Result<Response, AppError> {
     let cache = state.cache.clone();
     let make = move || async move {
-        let tag = db::find_tag(&state.pool, name.as_str()).await?.ok_or_else(not_found)?;
+        let tag = db::find_tag(&state.pool, name.as_str()).await?.ok_or_else(no_tag)?;
         let posts = db::list_posts_by_tag(&state.pool, tag.id, Cursor::START, FEED_POSTS).await?;
         let head = Head { title: format!("Posts tagged {}", tag.name), path: &format!("/tags/{}", tag.name) };
         write(&state, &head, &posts)

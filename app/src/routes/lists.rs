@@ -40,7 +40,11 @@ struct ListParameters {
 }
 
 async fn all(State(state): State<AppState>, wants: Wants, parameters: Parameters) -> Result<Response, AppError> {
-    let before = cursor(parameters)?;
+    show_all(state, wants, cursor(parameters)?).await
+}
+
+/// A page of all posts.
+pub(super) async fn show_all(state: AppState, wants: Wants, before: Cursor) -> Result<Response, AppError> {
     let cache = state.cache.clone();
     let make = move || async move {
         let posts = db::list_posts(&state.pool, before, FETCH_POSTS).await?;
@@ -57,7 +61,16 @@ async fn by_author(
     parameters: Parameters,
 ) -> Result<Response, AppError> {
     let before = cursor(parameters)?;
-    let author_id = parse_id("author", &id)?;
+    show_by_author(state, wants, parse_id("author", &id)?, before).await
+}
+
+/// A page of the posts of an author.
+pub(super) async fn show_by_author(
+    state: AppState,
+    wants: Wants,
+    author_id: i64,
+    before: Cursor,
+) -> Result<Response, AppError> {
     let cache = state.cache.clone();
     let make = move || async move {
         let author = db::find_author(&state.pool, author_id).await?;
@@ -82,12 +95,25 @@ async fn by_tag(
     parameters: Parameters,
 ) -> Result<Response, AppError> {
     let before = cursor(parameters)?;
-    let not_found = |name: &str| AppError::NotFound(format!("tag “{}”", name.chars().take(40).collect::<String>()));
     // What cannot be a name is not looked for, and leaves nothing in the cache.
-    let name = TagName::new(&name).ok_or_else(|| not_found(&name))?;
+    let name = TagName::new(&name).ok_or_else(|| no_tag(&name))?;
+    show_by_tag(state, wants, name, before).await
+}
+
+fn no_tag(name: &str) -> AppError {
+    AppError::NotFound(format!("tag “{}”", name.chars().take(40).collect::<String>()))
+}
+
+/// A page of the posts that carry a tag.
+pub(super) async fn show_by_tag(
+    state: AppState,
+    wants: Wants,
+    name: TagName,
+    before: Cursor,
+) -> Result<Response, AppError> {
     let cache = state.cache.clone();
     let make = move || async move {
-        let tag = db::find_tag(&state.pool, name.as_str()).await?.ok_or_else(|| not_found(name.as_str()))?;
+        let tag = db::find_tag(&state.pool, name.as_str()).await?.ok_or_else(|| no_tag(name.as_str()))?;
         let posts = db::list_posts_by_tag(&state.pool, tag.id, before, FETCH_POSTS).await?;
         let head = context! {
             path => format!("/tags/{}", tag.name),

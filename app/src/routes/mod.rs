@@ -15,7 +15,7 @@ mod reading_list;
 mod writing;
 
 pub use assets::STYLE_ADDRESS;
-pub use at_once::{AtOnce, at_once};
+pub use at_once::{AtOnce, Handling, Straight, at_once, straight};
 
 use axum::Router;
 use axum::extract::Request;

@@ -35,7 +35,7 @@ use super::headers::{self, X_REQUEST_ID, X_SERVED_BY};
 use super::metrics::Metrics;
 use super::request_id::RequestId;
 use crate::error::AppError;
-use crate::routes::{AtOnce, api};
+use crate::routes::{AtOnce, Handling, Straight, api};
 use crate::telemetry::REQUEST_ID;
 
 /// A request that took longer is worth a line in the log.
@@ -49,6 +49,8 @@ pub struct PeerAddress(pub SocketAddr);
 pub(super) struct Edge {
     /// Answers some requests before the router is asked. It may be absent, and must answer as the router would.
     pub(super) at_once: Option<AtOnce>,
+    /// Knows some handlers without the router. It may be absent, too.
+    pub(super) straight: Option<Straight>,
     pub(super) router: Router,
     pub(super) addresses: Addresses,
     pub(super) admission: Arc<Admission>,
@@ -102,19 +104,8 @@ impl Edge {
                 Box::pin(discard(body)).await;
                 self.refuse_body(&asked, BodyProblem::TooLarge)
             }
-            Prepared::Ready(request, verdict) => {
-                let mut handling = pin!(REQUEST_ID.scope(asked.id.clone(), self.router.clone().call(request)));
-                // Most pages come from the cache without waiting for anything, and a timer costs more than looking first.
-                let first = poll_fn(|context| Poll::Ready(poll_caught(handling.as_mut(), context))).await;
-                let handled = match first {
-                    Poll::Ready(handled) => Ok(handled),
-                    Poll::Pending => {
-                        let rest = poll_fn(|context| poll_caught(handling.as_mut(), context));
-                        tokio::time::timeout(self.request_timeout, rest).await
-                    }
-                };
-                self.judge(handled, verdict, &asked)
-            }
+            Prepared::Straight(handling) => self.handle(handling, None, &asked).await,
+            Prepared::Ready(request, verdict) => self.handle(self.router.clone().call(request), verdict, &asked).await,
         };
         // Last, because whoever has waited is slower afterwards: its processor has slept, and its caches are cold. What is still to be
         // done then is slower by something that nobody counts.
@@ -123,6 +114,26 @@ impl Edge {
         }
         unanswered.answered();
         Ok(self.finish(response, &asked))
+    }
+
+    /// Lets a handler work for as long as it may.
+    async fn handle(
+        &self,
+        handling: impl Future<Output = Result<Response, Infallible>>,
+        verdict: Option<Verdict>,
+        asked: &Asked,
+    ) -> Response {
+        let mut handling = pin!(REQUEST_ID.scope(asked.id.clone(), handling));
+        // Most pages come from the cache without waiting for anything, and a timer costs more than looking first.
+        let first = poll_fn(|context| Poll::Ready(poll_caught(handling.as_mut(), context))).await;
+        let handled = match first {
+            Poll::Ready(handled) => Ok(handled),
+            Poll::Pending => {
+                let rest = poll_fn(|context| poll_caught(handling.as_mut(), context));
+                tokio::time::timeout(self.request_timeout, rest).await
+            }
+        };
+        self.judge(handled, verdict, asked)
     }
 
     /// A name that somebody else chose is taken over only from those who are asked to choose: anybody else could make two requests look
@@ -146,8 +157,8 @@ impl Edge {
             self.metrics.shed.inc();
             return Prepared::Refused(asked.refuse(AppError::Overloaded));
         }
-        if let Some(handled) = self.answer_at_once(&request) {
-            return Prepared::Answered(handled);
+        if let Some(prepared) = self.shorten(&request) {
+            return prepared;
         }
         let (mut parts, body) = request.into_parts();
         parts.extensions.insert(PeerAddress(peer));
@@ -163,14 +174,18 @@ impl Edge {
         Prepared::Ready(Request::from_parts(parts, body), Some(verdict))
     }
 
-    /// What needs no handler is answered here.
-    fn answer_at_once<B: HttpBody>(&self, request: &Request<B>) -> Option<Caught> {
-        let at_once = self.at_once.as_ref()?;
+    /// What does not need the router. Like the handlers, it may panic.
+    fn shorten<B: HttpBody>(&self, request: &Request<B>) -> Option<Prepared<B>> {
         if request.method() != Method::GET || !request.body().is_end_stream() {
             return None;
         }
-        let answer = || at_once(request.uri(), request.headers()).map(Ok);
-        catch_unwind(AssertUnwindSafe(answer)).transpose()
+        let (uri, headers) = (request.uri(), request.headers());
+        let find = || {
+            let answer = self.at_once.as_ref().and_then(|at_once| at_once(uri, headers));
+            let straight = || self.straight.as_ref().and_then(|straight| straight(uri, headers));
+            answer.map(|answer| Prepared::Answered(Ok(Ok(answer)))).or_else(|| straight().map(Prepared::Straight))
+        };
+        catch_unwind(AssertUnwindSafe(find)).unwrap_or_else(|panic| Some(Prepared::Answered(Err(panic))))
     }
 
     fn judge(&self, handled: Result<Caught, Elapsed>, verdict: Option<Verdict>, asked: &Asked) -> Response {
@@ -233,6 +248,7 @@ impl Edge {
 enum Prepared<B> {
     Ready(Request<Body>, Option<Verdict>),
     Answered(Caught),
+    Straight(Handling),
     Refused(Response),
     TooLong(B),
 }

@@ -72,6 +72,7 @@ impl Server {
         })?;
         let edge = Edge {
             at_once: routes::at_once(&state),
+            straight: Some(routes::straight(&state)),
             router: routes::router().with_state(state.clone()),
             addresses: Addresses::new()?,
             admission: Arc::clone(&state.metrics.admission),

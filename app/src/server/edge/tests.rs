@@ -40,6 +40,7 @@ fn edge(requests_max: usize) -> Edge {
     let metrics = Arc::new(Metrics::new("app-7", requests_max));
     Edge {
         at_once: None,
+        straight: None,
         router,
         addresses: Addresses::new().unwrap(),
         admission: Arc::clone(&metrics.admission),
@@ -154,4 +155,33 @@ async fn what_can_be_answered_at_once_does_not_reach_the_router() {
     let post = Request::post("/").body(Body::empty()).unwrap();
     let response = edge.answer(post, "192.0.2.7:4242".parse().unwrap(), ()).await.unwrap();
     assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn what_knows_its_handler_does_not_reach_the_router() {
+    let straight = |uri: &Uri, _: &axum::http::HeaderMap| -> Option<Handling> {
+        match uri.path() {
+            "/" => Some(Box::pin(async { Ok("straight".into_response()) })),
+            "/later" => Some(Box::pin(async {
+                tokio::task::yield_now().await;
+                Ok(crate::telemetry::request_id().unwrap().to_string().into_response())
+            })),
+            "/never" => Some(Box::pin(std::future::pending())),
+            "/panic" => panic!("as intended"),
+            "/panic-later" => Some(Box::pin(async { panic!("as intended") })),
+            _ => None,
+        }
+    };
+    let edge = Edge { straight: Some(Box::new(straight)), ..edge(10) };
+    assert_eq!(answer(&edge, "/", Body::empty()).await.1, "straight");
+    let (response, text) = answer(&edge, "/later", Body::empty()).await;
+    assert_eq!(response.headers()[X_REQUEST_ID], text);
+    // What it does not know, and what comes with a body, it leaves to the router.
+    assert_eq!(answer(&edge, "/body", Body::empty()).await.1, "true");
+    assert_eq!(answer(&edge, "/", "body").await.1, "192.0.2.7:4242");
+    assert_eq!(answer(&edge, "/never", Body::empty()).await.0.status(), StatusCode::SERVICE_UNAVAILABLE);
+    for path in ["/panic", "/panic-later"] {
+        assert_eq!(answer(&edge, path, Body::empty()).await.0.status(), StatusCode::INTERNAL_SERVER_ERROR, "{path}");
+    }
+    assert_eq!((edge.metrics.panics.get(), edge.admission.in_flight()), (2, 0));
 }
