@@ -69,6 +69,7 @@ fn record_requests(latencies_us: &[u64]) {
             completed_in_phase: true,
             endpoint: u16::try_from(number % 5).unwrap_or(0),
             scheduled: true,
+            timed: true,
             served_by: Arc::clone(&servers[number as usize % 2]),
             cache: CacheStatus::Hit,
             status: 200,

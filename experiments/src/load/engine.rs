@@ -49,6 +49,8 @@ pub struct Shared {
     pub requests_per_session: Option<u32>,
     /// Where users report.
     pub reports: Sender<Report>,
+    /// How long the lead of each phase is.
+    leads: Vec<Duration>,
     first_measured_phase: usize,
     arrived: Barrier,
     answered: AtomicBool,
@@ -94,6 +96,7 @@ impl Shared {
             cookies: spec.cookies,
             requests_per_session: spec.requests_per_session,
             reports,
+            leads: spec.phases.iter().map(|phase| Duration::from_secs_f64(phase.lead_s)).collect(),
             first_measured_phase: spec.phases.iter().position(|phase| phase.measured).unwrap_or(0),
             arrived: Barrier::new(spec.users as usize),
             answered: AtomicBool::new(false),
@@ -126,6 +129,12 @@ impl Shared {
     #[must_use]
     pub fn tenth_of(&self, instant: Instant) -> u32 {
         (instant.saturating_duration_since(self.pace.phase_start(0)).as_millis() / 100) as u32
+    }
+
+    /// From when on the requests of a phase are timed.
+    #[must_use]
+    pub fn timed_from(&self, phase: usize) -> Instant {
+        self.pace.phase_start(phase) + self.leads[phase]
     }
 
     /// Remembers whether the server answers at all.

@@ -162,6 +162,8 @@ pub struct Sample {
     pub endpoint: u16,
     /// Whether the schedule asked for it; it did not for the start of a session.
     pub scheduled: bool,
+    /// Whether its times count; they do not in the lead of a phase.
+    pub timed: bool,
     /// `X-Served-By`, or empty.
     pub served_by: Arc<str>,
     /// `Cache-Status`.
@@ -204,6 +206,8 @@ pub struct CellKey {
 /// All requests with the same key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
+    /// How many requests, those without times as well.
+    pub count: u64,
     /// How many answers were not the expected one.
     pub unexpected_count: u64,
     /// Sum of the bodies.
@@ -257,11 +261,14 @@ impl Recorder {
             failure: sample.failure,
         };
         let cell = self.cells.entry(key).or_default();
+        cell.count += 1;
         cell.unexpected_count += u64::from(!sample.expected);
         cell.body_bytes += sample.body_bytes;
-        cell.latency_us.record(sample.latency_us);
-        cell.service_us.record(sample.service_us);
-        cell.lag_us.record(sample.lag_us);
+        if sample.timed {
+            cell.latency_us.record(sample.latency_us);
+            cell.service_us.record(sample.service_us);
+            cell.lag_us.record(sample.lag_us);
+        }
         if !sample.scheduled {
             return;
         }
@@ -278,6 +285,7 @@ impl Recorder {
     pub fn merge(&mut self, other: &Self) {
         for (key, theirs) in &other.cells {
             let ours = self.cells.entry(key.clone()).or_default();
+            ours.count += theirs.count;
             ours.unexpected_count += theirs.unexpected_count;
             ours.body_bytes += theirs.body_bytes;
             ours.latency_us.merge(&theirs.latency_us);

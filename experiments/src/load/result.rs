@@ -12,7 +12,7 @@ use super::recorder::{CacheStatus, FailureKind, SparseHistogram, Tenth};
 use super::spec::{Phase, TrialSpec};
 
 /// The only version of the format that this program reads and writes.
-pub const RESULT_VERSION: u32 = 4;
+pub const RESULT_VERSION: u32 = 5;
 
 /// A generator that is later than this measures itself.
 const LARGEST_LAG_P99_US: u64 = 2_000;
@@ -114,7 +114,7 @@ pub struct ResultCell {
     pub status: u16,
     /// Why there was no answer.
     pub error: Option<FailureKind>,
-    /// How many.
+    /// How many; the histograms hold those of them that were timed.
     pub count: u64,
     /// How many of them were not the expected answer.
     pub unexpected_count: u64,

@@ -131,6 +131,10 @@ pub struct Phase {
     /// For so long before it begins nothing is due: what is under way ends, and the parent reads its counters.
     #[serde(default)]
     pub pause_s: f64,
+    /// The requests that are due within so long of its begin are asked and counted, but not timed: a system that has rested finds
+    /// everything cold, which says more about the rest than about the system.
+    #[serde(default)]
+    pub lead_s: f64,
     /// Phases with the same number get the same arrivals and requests; its place in the trial if absent.
     #[serde(default)]
     pub draws: Option<u32>,
@@ -139,7 +143,16 @@ pub struct Phase {
 impl Phase {
     /// A measured phase for the first site, without a pause.
     pub fn new(name: impl Into<String>, duration_s: f64, rate_per_s: Option<f64>) -> Self {
-        Self { name: name.into(), duration_s, rate_per_s, measured: true, target: 0, pause_s: 0.0, draws: None }
+        Self {
+            name: name.into(),
+            duration_s,
+            rate_per_s,
+            measured: true,
+            target: 0,
+            pause_s: 0.0,
+            lead_s: 0.0,
+            draws: None,
+        }
     }
 
     /// The same, not measured.

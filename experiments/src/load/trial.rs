@@ -217,7 +217,7 @@ fn result_cell(spec: &TrialSpec, key: &CellKey, cell: &super::recorder::Cell) ->
         cache: key.cache,
         status: key.status,
         error: key.failure,
-        count: cell.latency_us.count(),
+        count: cell.count,
         unexpected_count: cell.unexpected_count,
         body_bytes: cell.body_bytes,
         latency_us: cell.latency_us.clone(),

@@ -153,6 +153,8 @@ fn validate_phase(phase: &Phase, index: usize) -> Result<(), InvalidField> {
     check(length_fits, format!("phases[{index}].duration_s"), phase.duration_s, "0.01 to 86400")?;
     let pause_fits = phase.pause_s >= 0.0 && phase.pause_s <= 3_600.0;
     check(pause_fits, format!("phases[{index}].pause_s"), phase.pause_s, "0 to 3600")?;
+    let lead_fits = phase.lead_s >= 0.0 && phase.lead_s < phase.duration_s;
+    check(lead_fits, format!("phases[{index}].lead_s"), phase.lead_s, "0 or more, and less than `duration_s`")?;
     if let Some(rate) = phase.rate_per_s {
         let rate_fits = rate > 0.0 && rate <= 1_000_000.0;
         check(

@@ -118,6 +118,7 @@ impl Worker<'_> {
             completed_in_phase: done <= self.shared.pace.phase_end(phase),
             endpoint: planned.endpoint as u16,
             scheduled,
+            timed: intended >= self.shared.timed_from(phase),
             served_by: answer.served_by,
             cache: answer.cache,
             status: answer.status,

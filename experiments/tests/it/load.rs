@@ -106,6 +106,7 @@ async fn slices_ask_several_sites_for_the_same_and_pause_in_between() {
         target,
         draws: Some(draws),
         pause_s: 0.1,
+        lead_s: if target == 0 { 0.0 } else { 0.05 },
         ..phase(name, 0.2, Some(200.0))
     });
     let mut spec = spec("", folder.path(), phases.into());
@@ -127,7 +128,11 @@ async fn slices_ask_several_sites_for_the_same_and_pause_in_between() {
     let part = result.part(|name| name.starts_with('b').then(|| "all of b".to_owned()));
     assert_eq!(part.phases.len(), 1);
     assert_eq!(part.phases[0].expected_count, second.len() as u64);
-    assert_eq!(latency(&part).count(), second.len() as u64);
+    let timed = latency(&part).count();
+    assert!((1..second.len() as u64).contains(&timed), "the lead is not timed: {timed} of {}", second.len());
+    assert_eq!(part.cells.iter().map(|cell| cell.count).sum::<u64>(), second.len() as u64);
+    let whole = result.part(|name| name.starts_with('a').then(|| "all of a".to_owned()));
+    assert_eq!(latency(&whole).count(), first.len() as u64, "without a lead all are timed");
     assert_eq!((part.phases[0].duration_s, part.spec.phases[0].duration_s, part.window_us), (0.4, 0.4, 400_000));
     assert_eq!(part.phases[0].body_bytes, 5 * second.len() as u64);
     assert!(

@@ -7,6 +7,10 @@ use crate::load::spec::Phase;
 /// Before each slice nothing is due for so long: the requests of the one before end, and the counters are read.
 pub(crate) const PAUSE_S: f64 = 0.09;
 
+/// So long after the begin of a slice requests are not timed. An arm that has waited for its turn finds its caches cold, and without this
+/// the slowest hundredth of its requests would be the first of each slice.
+const LEAD_S: f64 = 0.02;
+
 /// Slices of a phase without a rate.
 const CLOSED_ROUNDS: usize = 4;
 
@@ -68,8 +72,9 @@ pub(crate) fn cut(phases: &[Phase], arms: &[&str], order: &[Vec<usize>]) -> Vec<
         for (round, places) in rounds.iter().enumerate() {
             for &arm in places {
                 let name = format!("{} {} {}", phase.name, round + 1, arms[arm]);
-                let pause_s = PAUSE_S;
-                let planned = Phase { name, duration_s, target: arm, pause_s, draws: Some(draws), ..phase.clone() };
+                let lead_s = if phase.measured { LEAD_S } else { 0.0 };
+                let paced = Phase { pause_s: PAUSE_S, lead_s, draws: Some(draws), ..phase.clone() };
+                let planned = Phase { name, duration_s, target: arm, ..paced };
                 slices.push(Slice { of: phase.name.clone(), round, planned, left_out: false });
             }
             draws += 1;

@@ -27,6 +27,7 @@ fn sample() -> impl Strategy<Value = Sample> {
             completed_in_phase: expected,
             endpoint,
             scheduled: true,
+            timed: endpoint == 0 || latency_us % 3 > 0,
             served_by: Arc::from(server.as_str()),
             cache: CacheStatus::Hit,
             status: 200,

@@ -54,6 +54,7 @@ fn absurd_values_are_named() {
         message(|spec| spec["phases"][1]["rate_per_s"] = json!(0.01)),
         message(|spec| spec["phases"][1]["target"] = json!(1)),
         message(|spec| spec["phases"][1]["pause_s"] = json!(-1)),
+        message(|spec| spec["phases"][1]["lead_s"] = json!(60)),
         message(|spec| spec["phases"][1]["name"] = json!("warm-up")),
         message(|spec| spec["phases"][1]["measured"] = json!(false)),
         message(|spec| spec["phases"].as_array_mut().unwrap().reverse()),
@@ -104,6 +105,7 @@ fn absurd_values_are_named() {
     field `phases[1].rate_per_s` is `0.01`; accepted: a rate that gives at least one request in the phase
     field `phases[1].target` is `1`; accepted: the place of one of the `targets`, from 0
     field `phases[1].pause_s` is `-1`; accepted: 0 to 3600
+    field `phases[1].lead_s` is `60`; accepted: 0 or more, and less than `duration_s`
     field `phases[1].name` is `warm-up`; accepted: a name that no other phase has
     field `phases` is `all unmeasured`; accepted: at least one phase with `measured` true
     field `phases[1].measured` is `false`; accepted: true, once a phase before it is measured
