@@ -2,6 +2,7 @@
 //! finds what is there, a frozen server shows that its clock does not stop with the server's, and the generator shows how late it is.
 
 mod charts;
+mod frozen;
 mod rows;
 mod summary;
 

@@ -108,6 +108,13 @@ pub(super) fn latency_quantile_us(result: &TrialResult, phase: &str, quantile: f
     merged(result, phase, |cell| &cell.latency_us).quantile_us(quantile)
 }
 
+/// The mean latency in a phase.
+pub(super) fn mean_latency_us(result: &TrialResult, phase: &str) -> Option<f64> {
+    let times = merged(result, phase, |cell| &cell.latency_us);
+    let sum_us: f64 = times.iter().map(|(bucket_us, count)| bucket_us as f64 * count as f64).sum();
+    (times.count() > 0).then(|| sum_us / times.count() as f64)
+}
+
 fn merged(result: &TrialResult, phase: &str, time: fn(&ResultCell) -> &SparseHistogram) -> SparseHistogram {
     let mut merged = SparseHistogram::default();
     result.cells.iter().filter(|cell| cell.phase == phase).for_each(|cell| merged.merge(time(cell)));

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 
 use super::{
     Arm, Detail, Load, Place, Tried, attempts,
-    checks::{self, Doubts, latency_quantile_us},
+    checks::{self, Doubts, latency_quantile_us, mean_latency_us},
     resources::{Readings, Sampling},
     rows::SliceRow,
     site::Site,
@@ -202,16 +202,18 @@ fn conclude(mut parts: Vec<Part>, slices: &[Slice], place: Place, detail: Detail
         let place = Place { place: u32::try_from(first).unwrap_or(u32::MAX), ..place };
         let tried = Tried::new(&part.seen, (&part.arm, place, detail), &part.readings, &part.doubts, &part.body_digest);
         let costs = part.readings.costs();
-        let rows = part.slices.iter().zip(costs).map(|((slice, seen), (cpu_us, steal_share))| SliceRow {
+        let rows = part.slices.iter().zip(costs).map(|((slice, seen), cost)| SliceRow {
             block: place.block,
             arm: part.arm.name.to_owned(),
             attempt: place.attempt,
             phase: slice.of.clone(),
             round: u32::try_from(slice.round).unwrap_or(u32::MAX),
             expected: seen.phases.iter().map(|phase| phase.expected_count).sum(),
-            cpu_us,
+            cpu_us: cost.cpu_us,
             p50_us: latency_quantile_us(seen, &slice.of, 0.5),
-            steal_share,
+            mean_us: mean_latency_us(seen, &slice.of),
+            added_us: cost.added_us,
+            steal_share: cost.steal_share,
         });
         Tried { slices: rows.collect(), ..tried }
     });

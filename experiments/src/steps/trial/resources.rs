@@ -82,6 +82,16 @@ pub(super) struct Totals {
     pub(super) statements: Option<u64>,
 }
 
+/// What a piece of a phase cost.
+pub(super) struct Cost {
+    /// CPU time of all components together.
+    pub(super) cpu_us: u64,
+    /// What the servers say that they added to each request; absent where they have no handicap.
+    pub(super) added_us: Option<f64>,
+    /// The part of the processors' time that the host gave to others.
+    pub(super) steal_share: Option<f64>,
+}
+
 /// Everything that is counted, at one moment.
 #[derive(Clone)]
 struct Edge {
@@ -166,11 +176,15 @@ impl Readings {
         self.done.iter().map(|(_, start, end)| stolen([(start, end)].into_iter())).collect()
     }
 
-    /// What each piece that was measured cost all components together, in order, and what the host took from it.
-    pub(super) fn costs(&self) -> impl Iterator<Item = (u64, Option<f64>)> {
+    /// What was counted in each piece that was measured, in order.
+    pub(super) fn costs(&self) -> impl Iterator<Item = Cost> {
         self.done.iter().map(|(_, start, end)| {
             let used = Snapshot::difference(&start.snapshot, &end.snapshot).components;
-            (used.values().map(Usage::cpu_us).sum(), stolen([(start, end)].into_iter()))
+            Cost {
+                cpu_us: used.values().map(Usage::cpu_us).sum(),
+                added_us: added_us(start, end),
+                steal_share: stolen([(start, end)].into_iter()),
+            }
         })
     }
 
@@ -370,6 +384,17 @@ fn counted(start: &Edge, end: &Edge) -> Vec<(String, String, f64)> {
         counted.extend(handicap.map(|(counter, value)| (name.to_owned(), counter, value)));
     }
     counted
+}
+
+/// What the servers added to each request between two readings, delay and processor time together.
+fn added_us(start: &Edge, end: &Edge) -> Option<f64> {
+    let (mut added_s, mut requests) = (0.0, 0.0);
+    for (_, counted) in differences(start, end) {
+        let of = |name: &str| counted.get(name).copied().unwrap_or(0.0);
+        added_s += of("handicap_delay_seconds") + of("handicap_cpu_seconds");
+        requests += of("handicap_requests");
+    }
+    (requests > 0.0).then(|| 1e6 * added_s / requests)
 }
 
 /// The part of the processors' time that the host gave to others between these readings.

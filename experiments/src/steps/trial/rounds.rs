@@ -17,15 +17,51 @@ pub(in crate::steps) type PerRound = BTreeMap<(String, i64), BTreeMap<u32, f64>>
 
 /// Server CPU time per expected answer in the slices of `phase`, over all components.
 pub(in crate::steps) fn cpu_us_per_request(frames: &Frames, phase: &str) -> Result<PerRound> {
+    #[expect(clippy::cast_precision_loss, reason = "microseconds and counts stay far below 2^53")]
+    of_slices(frames, phase, |slice| (slice.expected > 0).then(|| slice.cpu_us as f64 / slice.expected as f64))
+}
+
+/// The mean load time in the slices of `phase`: what is added to every request is added to it, whatever the distribution of what is added.
+pub(in crate::steps) fn mean_us(frames: &Frames, phase: &str) -> Result<PerRound> {
+    of_slices(frames, phase, |slice| slice.mean_us)
+}
+
+/// What the servers say that they added to each request in the slices of `phase`.
+pub(in crate::steps) fn added_us(frames: &Frames, phase: &str) -> Result<PerRound> {
+    of_slices(frames, phase, |slice| slice.added_us)
+}
+
+fn of_slices(frames: &Frames, phase: &str, value: impl Fn(&SliceRow) -> Option<f64>) -> Result<PerRound> {
     let valid = metrics::valid(frames)?;
     let mut found = PerRound::new();
-    let slices = frames.rows::<SliceRow>()?.into_iter().filter(|slice| slice.phase == phase && slice.expected > 0);
+    let slices = frames.rows::<SliceRow>()?.into_iter().filter(|slice| slice.phase == phase);
     for slice in slices.filter(|slice| valid.holds(slice.block, &slice.arm, slice.attempt)) {
-        #[expect(clippy::cast_precision_loss, reason = "microseconds and counts stay far below 2^53")]
-        let per_request = slice.cpu_us as f64 / slice.expected as f64;
-        found.entry((slice.arm, i64::from(slice.block))).or_default().insert(slice.round, per_request);
+        let Some(value) = value(&slice) else { continue };
+        found.entry((slice.arm, i64::from(slice.block))).or_default().insert(slice.round, value);
     }
     Ok(found)
+}
+
+/// What `arm` has more than the mean of `baselines`, in each block, where `added` says what was done to it in each slice: the mean of what
+/// was added, and the typical difference of what was found and what was added in that very slice. A wait that a stall of the machine
+/// made longer is on both sides of that difference, and does not blur it (`added` is a control variate).
+pub(in crate::steps) fn found_beside(
+    values: &PerRound,
+    added: &PerRound,
+    arm: &str,
+    baselines: [&str; 2],
+) -> BTreeMap<i64, f64> {
+    let of_block = |block: i64| added.get(&(arm.to_owned(), block));
+    let beyond = typical(values, arm, |block, round, value| {
+        let [one, other] = baselines.map(|baseline| of(values, baseline, block, round));
+        Some(value - of_block(block)?.get(&round)? - f64::midpoint(one?, other?))
+    });
+    let found = beyond.into_iter().filter_map(|(block, beyond)| {
+        let slices = of_block(block)?;
+        #[expect(clippy::cast_precision_loss, reason = "some dozen slices")]
+        Some((block, slices.values().sum::<f64>() / slices.len() as f64 + beyond))
+    });
+    found.collect()
 }
 
 /// The typical ratio of `arm` to `baseline` in each block: the Hodges-Lehmann estimate over its rounds, of the logarithm.
@@ -89,6 +125,23 @@ mod tests {
         let difference = typical_differences(&values, "on", ["off", "again"])[&1];
         assert!((99.0..=102.0).contains(&difference), "{difference}");
         assert_eq!(medians(&values)[&("on".to_owned(), 1)], 201.0);
+    }
+
+    #[test]
+    fn what_was_added_is_found_whatever_stalls_the_waits() {
+        let base = [100.0, 102.0, 98.0, 100.0];
+        // Each wait was longer than the one before, the last by a stall; and 10 more were spent than the server knows of.
+        let waits = [50.0, 60.0, 70.0, 5_000.0];
+        let slow: Vec<f64> = base.iter().zip(waits).map(|(base, wait)| base + wait + 10.0).collect();
+        let values: PerRound = [trial("off", &base), trial("again", &base), trial("slow", &slow)].into();
+        let added: PerRound = [trial("slow", &waits)].into();
+        let found = found_beside(&values, &added, "slow", ["off", "again"])[&1];
+        assert!((found - (waits.iter().sum::<f64>() / 4.0 + 10.0)).abs() < 1e-9, "{found}");
+        // Who is told of something that is not there finds nothing.
+        let claimed: PerRound = [trial("again", &[50.0; 4])].into();
+        let found = found_beside(&values, &claimed, "again", ["off", "off"])[&1];
+        assert!(found.abs() < 1e-9, "{found}");
+        assert!(found_beside(&values, &added, "again", ["off", "off"]).is_empty());
     }
 
     #[test]

@@ -87,6 +87,10 @@ row! {
         cpu_us: u64,
         /// Median latency; empty where nothing was answered.
         p50_us: Option<u64>,
+        /// Mean latency; empty where nothing was answered.
+        mean_us: Option<f64>,
+        /// What each request bore besides its work, by the servers' own clocks, on average; empty where there was nothing to bear.
+        added_us: Option<f64>,
         /// Part of the processors' time that the host gave to others; empty where the machine does not tell.
         steal_share: Option<f64>,
     }
