@@ -54,7 +54,6 @@ fn absurd_values_are_named() {
         message(|spec| spec["phases"][1]["rate_per_s"] = json!(0.01)),
         message(|spec| spec["phases"][1]["target"] = json!(1)),
         message(|spec| spec["phases"][1]["pause_s"] = json!(-1)),
-        message(|spec| spec["phases"][1]["lead_s"] = json!(60)),
         message(|spec| spec["phases"][1]["name"] = json!("warm-up")),
         message(|spec| spec["phases"][1]["measured"] = json!(false)),
         message(|spec| spec["phases"].as_array_mut().unwrap().reverse()),
@@ -105,7 +104,6 @@ fn absurd_values_are_named() {
     field `phases[1].rate_per_s` is `0.01`; accepted: a rate that gives at least one request in the phase
     field `phases[1].target` is `1`; accepted: the place of one of the `targets`, from 0
     field `phases[1].pause_s` is `-1`; accepted: 0 to 3600
-    field `phases[1].lead_s` is `60`; accepted: 0 or more, and less than `duration_s`
     field `phases[1].name` is `warm-up`; accepted: a name that no other phase has
     field `phases` is `all unmeasured`; accepted: at least one phase with `measured` true
     field `phases[1].measured` is `false`; accepted: true, once a phase before it is measured
@@ -131,4 +129,15 @@ fn absurd_values_are_named() {
     field `session_start.name` is `post`; accepted: a name that no other endpoint has
     field `session_start.ids` is `null`; accepted: present exactly when `path` or `form` contains `{id}`
     "#);
+}
+
+#[test]
+fn a_lead_is_shorter_than_its_phase() {
+    let with_lead = |lead_s: f64| message(|spec| spec["phases"][1]["lead_s"] = json!(lead_s));
+    assert_eq!(with_lead(1.9), "accepted");
+    for lead_s in [2.0, 60.0, -0.5] {
+        let said = with_lead(lead_s);
+        assert!(said.starts_with("field `phases[1].lead_s` is `"), "{said}");
+        assert!(said.ends_with("accepted: 0 or more, and less than `duration_s`"), "{said}");
+    }
 }
