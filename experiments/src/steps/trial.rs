@@ -185,10 +185,28 @@ async fn attempts(
     Ok(tried)
 }
 
+/// The warnings of all trials; of those that say the same but for their numbers, the first, and how many there are.
+fn grouped<'a>(warnings: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut kinds: Vec<(String, &String, usize)> = Vec::new();
+    for warning in warnings {
+        let (_, text) = warning.split_once(": ").unwrap_or(("", warning));
+        let kind = text.replace(|letter: char| letter.is_ascii_digit(), "");
+        match kinds.iter_mut().find(|(known, ..)| *known == kind) {
+            Some((.., count)) => *count += 1,
+            None => kinds.push((kind, warning, 1)),
+        }
+    }
+    let worded = |(_, first, count): (String, &String, usize)| match count {
+        1 => first.clone(),
+        _ => format!("{first}; and so, with other numbers, in {} more", count - 1),
+    };
+    kinds.into_iter().map(worded).collect()
+}
+
 /// Writes the rows that every step with trials has.
 pub(super) fn write(bench: &mut Bench<'_>, tried: &[Tried]) -> Result<()> {
-    for warning in tried.iter().flat_map(|tried| &tried.warnings) {
-        bench.warn(warning.clone());
+    for warning in grouped(tried.iter().flat_map(|tried| &tried.warnings)) {
+        bench.warn(warning);
     }
     bench.out.rows(&tried.iter().flat_map(|tried| tried.trials.clone()).collect::<Vec<_>>())?;
     bench.out.rows(&tried.iter().flat_map(|tried| tried.latencies.clone()).collect::<Vec<_>>())?;
@@ -219,5 +237,26 @@ fn specify(bench: &Bench<'_>, load: &Load, block: u32, targets: Vec<spec::Target
         mix: load.mix.clone(),
         session_start: load.session_start.clone(),
         output: bench.blog.folder.path().join("trial.json"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::grouped;
+
+    #[test]
+    fn warnings_that_differ_in_their_numbers_are_one() {
+        let warnings = [
+            "block 1, single: the generator was late: 10 µs",
+            "block 1, sticky: phase `a`: 3 of 9 requests got no answer",
+            "block 2, sticky: the generator was late: 2000 µs",
+        ]
+        .map(str::to_owned);
+        let expected = [
+            "block 1, single: the generator was late: 10 µs; and so, with other numbers, in 1 more",
+            "block 1, sticky: phase `a`: 3 of 9 requests got no answer",
+        ];
+        assert_eq!(grouped(warnings.iter()), expected);
+        assert!(grouped([].iter()).is_empty());
     }
 }
