@@ -8,7 +8,7 @@ use crate::{
         EnvironmentDifference, FactGroup, Provenance,
         values::{NOTHING, format_cell},
     },
-    results::{Environment, StepRecord, UNKNOWN, environment_differences, summary::Cell},
+    results::{Difference, Environment, StepRecord, UNKNOWN, environment_differences, summary::Cell},
 };
 
 /// What the facts of the machine are called, in the order of the page.
@@ -48,12 +48,21 @@ const CODE: &[(&str, &str)] = &[
 /// What the report says of the environment of these results; of several steps, that of the last one.
 pub(super) fn of_records(records: &[StepRecord]) -> Provenance {
     let Some(newest) = records.iter().max_by_key(|record| &record.finished_utc) else { return Provenance::default() };
+    let newest = complete(newest.clone(), records);
     Provenance {
-        at_a_glance: at_a_glance(newest),
+        at_a_glance: at_a_glance(&newest),
         newest: newest.step.clone(),
-        groups: groups(newest),
-        differences: differences(records, newest),
+        groups: groups(&newest),
+        differences: differences(records, &newest),
     }
+}
+
+/// With the settings that only other steps have a use for, such as those of the planner.
+fn complete(mut newest: StepRecord, records: &[StepRecord]) -> StepRecord {
+    for (name, value) in records.iter().flat_map(|record| &record.environment.settings) {
+        newest.environment.settings.entry(name.clone()).or_insert_with(|| value.clone());
+    }
+    newest
 }
 
 /// The few facts of the front page.
@@ -98,7 +107,11 @@ fn groups(record: &StepRecord) -> Vec<FactGroup> {
 /// What the records of the other steps have otherwise than `newest`, one line each.
 fn differences(records: &[StepRecord], newest: &StepRecord) -> Vec<EnvironmentDifference> {
     let others = records.iter().filter(|record| record.step != newest.step);
-    let differences = environment_differences(others, newest).into_iter().map(|difference| {
+    // A setting that a step has no use for does not make its environment another one.
+    let is_set = |difference: &Difference| {
+        !difference.field.starts_with("settings.") || (difference.before.is_some() && difference.after.is_some())
+    };
+    let differences = environment_differences(others, newest).into_iter().filter(is_set).map(|difference| {
         let (group, fact) = difference.field.split_once('.').unwrap_or(("", &difference.field));
         let side = |value: Option<String>| value.map_or_else(|| NOTHING.to_owned(), |value| shown(fact, &value));
         EnvironmentDifference {
@@ -200,6 +213,12 @@ mod tests {
             elsewhere: "6.2".to_owned(),
         };
         assert_eq!(found, [expected]);
+        let mut explain = record("explain", "6.2");
+        explain.environment.settings.insert("planner.jit".to_owned(), "off".to_owned());
+        let all = of_records(&[explain, surge.clone()]);
+        assert_eq!(all.differences, []);
+        let settings = [("planner.jit", "off"), ("redis.save", "empty")];
+        assert_eq!(all.groups[3].facts, settings.map(|(name, value)| (name.to_owned(), value.to_owned())));
         assert_eq!(differences(std::slice::from_ref(&cache), &cache), []);
     }
 }
