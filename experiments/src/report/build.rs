@@ -13,6 +13,7 @@ use super::render::{Rendered, render};
 use super::templates::Templates;
 use super::typst::Typst;
 use super::{claims, data, diagnostics, values};
+use crate::results::hash_bytes;
 
 /// Where things are and where they go.
 #[derive(Clone, Debug)]
@@ -28,7 +29,10 @@ pub struct BuildOptions {
 /// What the system says when a file cannot grow, through Typst.
 const NO_ROOM: [&str; 3] = ["No space left on device", "Disk quota exceeded", "File too large"];
 
-/// Makes the PDF and returns its path.
+/// In the build folder: of what the PDF was made, and what it was then.
+const MADE_OF: &str = "made-of.txt";
+
+/// Makes the PDF and returns its path. One that is in its place, and was made of the same, stays as it is.
 ///
 /// # Errors
 /// When a template or a claim names what does not exist, when Typst complains (a warning is a complaint), or when a file cannot be written. The
@@ -37,7 +41,14 @@ pub fn build(document: &Document, templates: &Templates, options: &BuildOptions)
     let Generated { json, rendered } = generate(document, templates, "style.typ")?;
     let folder = std::path::absolute(&options.folder)?;
     let output = std::path::absolute(&options.output)?;
-    write_all(&folder, document, templates, &json, &rendered)?;
+    let files = files(document, templates, &json, &rendered);
+    let made_of = made_of(&files, document, options)?;
+    let is_there =
+        |stamp: &str| std::fs::read(&output).is_ok_and(|pdf| stamp == format!("{made_of} {}\n", hash_bytes(&pdf)));
+    if std::fs::read_to_string(folder.join(MADE_OF)).is_ok_and(|stamp| is_there(&stamp)) {
+        return Ok(output);
+    }
+    write_all(&folder, &files)?;
 
     let partial = output.with_extension("pdf.partial");
     if let Err(printed) = options.typst.compile(&folder, document.newest_result_unix_s, &partial)? {
@@ -55,11 +66,28 @@ pub fn build(document: &Document, templates: &Templates, options: &BuildOptions)
     if finished.is_err() {
         let _ = std::fs::remove_file(&partial);
     }
-    finished.map(|()| output)
+    let stamp = format!("{made_of} {}\n", finished?);
+    let path = folder.join(MADE_OF);
+    std::fs::write(&path, stamp)
+        .with_context(|| format!("cannot write `{}`; check that the disk has room", path.display()))?;
+    Ok(output)
 }
 
-/// Puts what Typst wrote in its place, with compressed objects.
-fn finish(partial: &Path, output: &Path) -> Result<()> {
+/// The hash of everything that decides how the PDF looks: the files, the date, and the programs that make it.
+fn made_of(files: &[(String, &[u8])], document: &Document, options: &BuildOptions) -> Result<String> {
+    let mut list = format!("{}\n", document.newest_result_unix_s);
+    for program in [&options.typst.program, &std::env::current_exe().context("cannot find this program")?] {
+        let about = std::fs::metadata(program).and_then(|about| Ok((about.len(), about.modified()?)));
+        list += &format!("{} {about:?}\n", program.display());
+    }
+    for (name, bytes) in files {
+        list += &format!("{name} {}\n", hash_bytes(bytes));
+    }
+    Ok(hash_bytes(list.as_bytes()))
+}
+
+/// Puts what Typst wrote in its place, with compressed objects, and returns its hash.
+fn finish(partial: &Path, output: &Path) -> Result<String> {
     let named = || {
         format!(
             "cannot write `{}`; free some space on its disk, and check that its folder is writable",
@@ -67,8 +95,10 @@ fn finish(partial: &Path, output: &Path) -> Result<()> {
         )
     };
     let written = std::fs::read(partial).with_context(|| format!("cannot read `{}`", partial.display()))?;
-    std::fs::write(partial, compact(&written)?).with_context(named)?;
-    std::fs::rename(partial, output).with_context(named)
+    let compacted = compact(&written)?;
+    std::fs::write(partial, &compacted).with_context(named)?;
+    std::fs::rename(partial, output).with_context(named)?;
+    Ok(hash_bytes(&compacted))
 }
 
 /// The document as Typst reads it: its data, and its text in functions of a style.
@@ -89,13 +119,24 @@ pub(super) fn generate(document: &Document, templates: &Templates, style: &str) 
     Ok(Generated { json, rendered: render(document, templates, &judged, &catalogue, style)? })
 }
 
-fn write_all(
-    folder: &Path,
-    document: &Document,
-    templates: &Templates,
-    json: &str,
-    rendered: &[Rendered],
-) -> Result<()> {
+/// Everything that Typst reads, by its path in the build folder.
+fn files<'d>(
+    document: &'d Document,
+    templates: &'d Templates,
+    json: &'d str,
+    rendered: &'d [Rendered],
+) -> Vec<(String, &'d [u8])> {
+    let style = ("style.typ".to_owned(), templates.style.as_bytes());
+    let texts = rendered.iter().map(|file| (file.path.clone(), file.text.as_bytes()));
+    let figures = document.figures.iter().map(|(name, svg)| (format!("figures/{name}.svg"), svg.as_bytes()));
+    // An attachment may be named with its folder, such as `cache/trials.csv`.
+    let attached = document.attachments.iter();
+    let attached = attached.map(|file| (format!("attachments/{}", file.name), file.bytes.as_slice()));
+    let data = ("report.json".to_owned(), json.as_bytes());
+    [style, data].into_iter().chain(texts).chain(figures).chain(attached).collect()
+}
+
+fn write_all(folder: &Path, files: &[(String, &[u8])]) -> Result<()> {
     for name in ["sections", "figures", "attachments"] {
         let path = folder.join(name);
         if path.exists() {
@@ -104,23 +145,11 @@ fn write_all(
         std::fs::create_dir_all(&path)
             .with_context(|| format!("cannot create `{}`; check that its folder is writable", path.display()))?;
     }
-    let write = |name: &str, bytes: &[u8]| {
+    for (name, bytes) in files {
         let path = folder.join(name);
-        // An attachment may be named with its folder, such as `cache/trials.csv`.
         path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
         std::fs::write(&path, bytes)
-            .with_context(|| format!("cannot write `{}`; check that the disk has room", path.display()))
-    };
-    write("style.typ", templates.style.as_bytes())?;
-    write("report.json", json.as_bytes())?;
-    for file in rendered {
-        write(&file.path, file.text.as_bytes())?;
-    }
-    for (name, svg) in &document.figures {
-        write(&format!("figures/{name}.svg"), svg.as_bytes())?;
-    }
-    for attachment in &document.attachments {
-        write(&format!("attachments/{}", attachment.name), &attachment.bytes)?;
+            .with_context(|| format!("cannot write `{}`; check that the disk has room", path.display()))?;
     }
     Ok(())
 }

@@ -130,7 +130,12 @@ fn every_figure_and_section_is_printed(results: &Path) {
 }
 
 fn the_same_results_give_the_same_bytes(results: &Path) {
-    let first = fs::read(results.join("report.pdf")).unwrap();
+    let report = results.join("report.pdf");
+    let (first, made) = (fs::read(&report).unwrap(), fs::metadata(&report).unwrap().modified().unwrap());
+    let again = experiments(&["report"], results);
+    assert!(again.status.success(), "{}", said(&again));
+    assert_eq!(fs::metadata(&report).unwrap().modified().unwrap(), made, "what is there is not made again");
+    fs::write(&report, "another").unwrap();
     let output = experiments(&["report"], results);
     assert!(output.status.success(), "{}", said(&output));
     assert!(first == fs::read(results.join("report.pdf")).unwrap(), "the same results gave another PDF");
