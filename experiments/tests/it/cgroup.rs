@@ -248,13 +248,17 @@ async fn a_virtual_node_gets_its_share_of_a_processor_and_no_more() {
     process.wait_ready(Duration::from_secs(10), at_work).await.unwrap();
     let component = [Component::new("node", process.pid())];
     let mut source = source::open().unwrap();
-    let (started, before) = (Instant::now(), source.read(&component, Detail::Cpu).unwrap()[0]);
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let after = source.read(&component, Detail::Cpu).unwrap()[0];
-    let used_share = Usage::difference(&before, &after).cpu_us() as f64 / started.elapsed().as_micros() as f64;
-    println!("it used {used_share:.3} of a processor");
-    // It may be less where others take the processor away from both.
-    assert!((0.1..0.35).contains(&used_share), "{used_share}");
+    let mut used_shares = Vec::new();
+    // Where the host or other tests have the processor, a second may pass in which it does not get its share; it never gets more.
+    while used_shares.len() < 15 && !used_shares.last().is_some_and(|used_share| *used_share >= 0.25) {
+        let (started, before) = (Instant::now(), source.read(&component, Detail::Cpu).unwrap()[0]);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let after = source.read(&component, Detail::Cpu).unwrap()[0];
+        used_shares.push(Usage::difference(&before, &after).cpu_us() as f64 / started.elapsed().as_micros() as f64);
+    }
+    println!("it used {used_shares:.3?} of a processor");
+    assert!(used_shares.iter().all(|used_share| *used_share < 0.35), "{used_shares:?}");
+    assert!(used_shares.last().is_some_and(|used_share| *used_share >= 0.25), "{used_shares:?}");
 
     let text = fs::read_to_string(format!("/proc/{}/cgroup", process.pid())).unwrap();
     let group = real_tree().unwrap().folder_of(&text).expect("a process of the stack has a group");
