@@ -38,6 +38,12 @@ pub struct NotAReport {
     why: String,
 }
 
+impl NotAReport {
+    fn new(path: &Path, why: String) -> Self {
+        Self { path: path.to_owned(), why }
+    }
+}
+
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verified {
@@ -60,12 +66,10 @@ pub fn verify(path: &Path, extract: Option<&Path>) -> Result<Verified> {
         Some(folder) => empty(folder)?,
         None => temporary.path().join("report"),
     };
-    let refuse = |why: String| NotAReport { path: path.to_owned(), why };
-    let bytes = fs::read(path).map_err(|error| refuse(format!("it cannot be read: {error}")))?;
-    let pdf = Pdf::read(&bytes).map_err(|error| refuse(error.to_string()))?;
+    let (bytes, pdf) = read(path)?;
     let unpacked = match unpack::unpack(&pdf, &folder)? {
         Ok(unpacked) => unpacked,
-        Err(unpack::Failed::NotAReport(why)) => return Err(refuse(why).into()),
+        Err(unpack::Failed::NotAReport(why)) => return Err(NotAReport::new(path, why).into()),
         Err(unpack::Failed::Differs(what)) => return Ok(Verified::Differs(what)),
     };
     let Unpacked { manifest, attached } = unpacked;
@@ -92,13 +96,18 @@ pub fn verify(path: &Path, extract: Option<&Path>) -> Result<Verified> {
 /// # Errors
 /// [`NotAReport`], also where something attached was changed; else when a file cannot be written.
 pub(super) fn unpack_results(path: &Path, folder: &Path) -> Result<PathBuf> {
-    let refuse = |why: String| NotAReport { path: path.to_owned(), why };
-    let bytes = fs::read(path).map_err(|error| refuse(format!("it cannot be read: {error}")))?;
-    let pdf = Pdf::read(&bytes).map_err(|error| refuse(error.to_string()))?;
+    let (_, pdf) = read(path)?;
     match unpack::unpack(&pdf, folder)? {
         Ok(_) => Ok(folder.join(RESULTS)),
-        Err(unpack::Failed::NotAReport(why) | unpack::Failed::Differs(why)) => Err(refuse(why).into()),
+        Err(unpack::Failed::NotAReport(why) | unpack::Failed::Differs(why)) => Err(NotAReport::new(path, why).into()),
     }
+}
+
+/// The bytes of a file, and the PDF that they are.
+fn read(path: &Path) -> Result<(Vec<u8>, Pdf), NotAReport> {
+    let bytes = fs::read(path).map_err(|error| NotAReport::new(path, format!("it cannot be read: {error}")))?;
+    let pdf = Pdf::read(&bytes).map_err(|error| NotAReport::new(path, error.to_string()))?;
+    Ok((bytes, pdf))
 }
 
 /// A folder that can take everything without mixing it with something else.
