@@ -21,11 +21,7 @@ const NOTICEABLE_STEAL_SHARE: f64 = 0.01;
 const LARGEST_LAG_P99_UNDER_STEAL_US: u64 = 5_000;
 
 /// More than this of the processors' time in other hands, and a window says more about the neighbours than about the blog.
-const LARGEST_STEAL_SHARE: f64 = 0.1;
-
-/// The same where arms are tried side by side. The neighbours meet all of them alike, and the rounds in which they were worst have been
-/// left out already; what is left makes the intervals wider, which is what they are for.
-const LARGEST_STEAL_SHARE_SIDE_BY_SIDE: f64 = 0.2;
+const LARGEST_STEAL_SHARE: f64 = 0.05;
 
 /// More than this of its own processor, and the generator is what is measured.
 const LARGEST_GENERATOR_SHARE: f64 = 0.85;
@@ -72,12 +68,11 @@ pub(super) fn doubts(result: &TrialResult, sent: &TrialResult, load: &Load, read
     let mut doubts = Doubts::default();
     for phase in result.measured_phases() {
         let steal_share = readings.steal_share(&phase.name);
-        let stolen = stolen(steal_share, readings.sampling);
         let found = if load.may_fail.contains(&phase.name.as_str()) {
             // The blog may fail here, the machine and the generator may not.
-            [stolen, overworked(result), None, None]
+            [stolen(steal_share), overworked(result), None, None]
         } else {
-            [stolen, unexpected(phase), late(sent, phase, load, steal_share), little(result, phase)]
+            [stolen(steal_share), unexpected(phase), late(sent, phase, load, steal_share), little(result, phase)]
         };
         doubts.of_phase.insert(phase.name.clone(), found.into_iter().flatten().collect());
     }
@@ -138,12 +133,8 @@ fn overworked(result: &TrialResult) -> Option<String> {
         .then(|| format!("the generator was at its own limit: it used {:.0} % of its processor", share * 100.0))
 }
 
-fn stolen(share: Option<f64>, sampling: Sampling) -> Option<String> {
-    let largest = match sampling {
-        Sampling::Edges => LARGEST_STEAL_SHARE_SIDE_BY_SIDE,
-        Sampling::EachSecond => LARGEST_STEAL_SHARE,
-    };
-    let share = share.filter(|share| *share > largest)?;
+fn stolen(share: Option<f64>) -> Option<String> {
+    let share = share.filter(|share| *share > LARGEST_STEAL_SHARE)?;
     Some(format!("the host gave {:.1} % of the processors' time to others", share * 100.0))
 }
 
