@@ -58,6 +58,12 @@ impl SparseHistogram {
         self.counts.values().sum()
     }
 
+    /// The sum of all times, as the least values of their buckets.
+    #[must_use]
+    pub fn sum_us(&self) -> f64 {
+        self.iter().map(|(bucket_us, count)| bucket_us as f64 * count as f64).sum()
+    }
+
     /// The time that this share of all times does not exceed, as the highest value of its bucket; `None` without times.
     #[must_use]
     pub fn quantile_us(&self, share: f64) -> Option<u64> {

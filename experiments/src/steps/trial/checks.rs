@@ -111,8 +111,7 @@ pub(super) fn latency_quantile_us(result: &TrialResult, phase: &str, quantile: f
 /// The mean latency in a phase.
 pub(super) fn mean_latency_us(result: &TrialResult, phase: &str) -> Option<f64> {
     let times = merged(result, phase, |cell| &cell.latency_us);
-    let sum_us: f64 = times.iter().map(|(bucket_us, count)| bucket_us as f64 * count as f64).sum();
-    (times.count() > 0).then(|| sum_us / times.count() as f64)
+    (times.count() > 0).then(|| times.sum_us() / times.count() as f64)
 }
 
 fn merged(result: &TrialResult, phase: &str, time: fn(&ResultCell) -> &SparseHistogram) -> SparseHistogram {
@@ -146,7 +145,7 @@ fn little(result: &TrialResult, phase: &PhaseResult) -> Option<String> {
         return None;
     }
     let times = merged(result, &phase.name, |cell| &cell.service_us);
-    let waiting_us: f64 = times.iter().map(|(bucket_us, count)| bucket_us as f64 * count as f64).sum();
+    let waiting_us = times.sum_us();
     // Those that began in the phase and ended after it are in the sum with their whole time, at most one of each user.
     let longest_us = times.quantile_us(1.0)? as f64;
     let users = f64::from(result.spec.users);
