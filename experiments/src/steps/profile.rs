@@ -408,6 +408,7 @@ pub fn unknown<'a>(kind: &str, name: &str, valid: impl Iterator<Item = &'a Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::steps::trial::slices::LEAD_S;
 
     const PROFILES: &str = include_str!("../../profiles.toml");
 
@@ -424,6 +425,14 @@ mod tests {
         assert!(full.explain.repeats as usize >= crate::stats::smallest_blocks_of_family(1));
         for blocks in [full.calibrate.blocks, full.cache.blocks, full.surge.blocks] {
             assert!(blocks as usize >= smallest, "a full run must allow verdicts");
+        }
+        // What is left of a trial without its leads and a fifth of its rounds, in which the host may take the processors.
+        for (rate_per_s, measured_s, rounds) in [
+            (full.calibrate.rate_per_s, full.calibrate.measured_s, full.calibrate.rounds),
+            (full.cache.rate_per_s, full.cache.measured_s, full.cache.rounds),
+        ] {
+            let timed = rate_per_s * (measured_s - f64::from(rounds) * LEAD_S);
+            assert!(0.8 * timed >= 1_000.0, "a p99 asks for a thousand requests, and {timed} are timed");
         }
         assert!(full.surge.nodes.blocks as usize >= crate::stats::smallest_blocks_of_family(1));
         assert!(quick.cache.blocks < full.cache.blocks);

@@ -42,11 +42,10 @@ fn comparison(frames: &Frames, arms: &[&str]) -> Result<SummaryTable> {
             values: Values::PerTrial(metrics::latency_us(frames, "steady", 0.5)?),
         },
         Metric {
-            // A trial has some hundred requests, too few for a percentile further out. The table of the arms, pooled over all blocks, has it.
-            name: "p90",
-            meaning: "90th percentile of load time",
+            name: "p99",
+            meaning: "99th percentile of load time",
             direction: lower,
-            values: Values::PerTrial(metrics::latency_us(frames, "steady", 0.9)?),
+            values: Values::PerTrial(metrics::latency_us(frames, "steady", 0.99)?),
         },
         Metric {
             name: "peak",

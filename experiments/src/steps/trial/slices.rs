@@ -9,7 +9,7 @@ pub(crate) const PAUSE_S: f64 = 0.09;
 
 /// So long after the begin of a slice requests are not timed. An arm that has waited for its turn finds its caches cold, and without this
 /// the slowest hundredth of its requests would be the first of each slice.
-const LEAD_S: f64 = 0.02;
+pub(in crate::steps) const LEAD_S: f64 = 0.02;
 
 /// Slices of a phase without a rate.
 const CLOSED_ROUNDS: usize = 4;
