@@ -124,12 +124,19 @@ fn phases(frames: &Frames, arms: &[&str], names: &[&str]) -> Result<SummaryTable
     to_rows("surge", "phases", columns, rows)
 }
 
-/// One row per arm and server: what it answered and what that took.
+/// One row per arm and server: what it answered and what that took. The start of a session has no load time, but it has its turn: without
+/// it NGINX would seem to favour a server, because a start goes to one and the request that follows it to the other.
 fn servers(frames: &Frames, arms: &[&str]) -> Result<SummaryTable> {
     let valid = metrics::valid(frames)?;
+    let keys = [col("arm"), col("served_by")];
+    let starts = of_valid(frames.lazy::<SessionRow>()?.filter(col("phase").neq(lit("warm_up"))), &valid)
+        .group_by_stable(keys.clone())
+        .agg([col("sessions").sum().cast(DataType::Int64)]);
     let answered = of_valid(frames.lazy::<LatencyRow>()?.filter(col("served_by").is_not_null()), &valid)
-        .group_by_stable([col("arm"), col("served_by")])
-        .agg([col("count").sum().alias("requests")]);
+        .group_by_stable(keys.clone())
+        .agg([col("count").sum().cast(DataType::Int64)])
+        .join(starts, keys.clone(), keys, JoinArgs::new(JoinType::Left))
+        .with_columns([(col("count") + col("sessions").fill_null(lit(0))).alias("requests")]);
     let cpu = of_valid(frames.lazy::<ResourceRow>()?.filter(col("second").is_null()), &valid)
         .group_by_stable([col("arm"), col("component")])
         .agg([col("cpu_us").sum(), col("memory_bytes").max()]);
@@ -151,7 +158,7 @@ fn servers(frames: &Frames, arms: &[&str]) -> Result<SummaryTable> {
         ("key", "arm and server"),
         ("arm", "the balancing"),
         ("server", "the server, by its own word"),
-        ("requests", "requests that it answered, over all blocks"),
+        ("requests", "requests that it answered, the starts of sessions among them, over all blocks"),
         ("request_share", "their share of the arm's requests"),
         ("cpu_us_per_request", "the server's own CPU time per request"),
         ("memory_bytes", "its largest memory (proportional set size)"),
@@ -258,7 +265,10 @@ fn server_seconds(frames: &Frames) -> Result<SummaryTable> {
         ("component", "the process group"),
         ("second", "second of the measured window, from 0"),
         ("cpu_share", "processor time that it used in it, as a share of one processor, median over blocks"),
-        ("request_share", "share of the requests due in it that this app server answered"),
+        (
+            "request_share",
+            "share of the requests due in it that this app server answered, without the starts of sessions",
+        ),
     ];
     to_keyed_summary("surge", "server_seconds", frame, &["arm", "component", "second"], &columns)
 }
