@@ -11,6 +11,9 @@ pub enum Scale {
     Linear,
     /// Equal distances are equal ratios. Values that are not positive have no place on it and are left out.
     Logarithmic,
+    /// Percentiles: equal distances are equal ratios of what is left to a hundred, as in the plots of HdrHistogram, so that the slowest
+    /// few have the room that they deserve. A hundred has no place on it.
+    Percentile,
 }
 
 /// What an axis says and how it is spread.
@@ -35,6 +38,11 @@ impl Axis {
         Self { title: title.into(), scale: Scale::Logarithmic, reference: None }
     }
 
+    /// An axis of percentiles with this title.
+    pub fn percentile(title: impl Into<String>) -> Self {
+        Self { title: title.into(), scale: Scale::Percentile, reference: None }
+    }
+
     /// The same axis with a line at `value`.
     #[must_use]
     pub fn with_reference(mut self, value: f64, label: impl Into<String>) -> Self {
@@ -48,6 +56,7 @@ impl Axis {
         match self.scale {
             Scale::Linear => fit_linear(all, wanted_ticks),
             Scale::Logarithmic => fit_logarithmic(all, wanted_ticks),
+            Scale::Percentile => fit_percentile(all, wanted_ticks),
         }
     }
 }
@@ -64,7 +73,12 @@ pub(super) struct Fitted {
 impl Fitted {
     /// Whether the value has a place on this axis.
     pub(super) fn holds(&self, value: f64) -> bool {
-        value.is_finite() && (self.scale == Scale::Linear || value > 0.0)
+        let has_place = match self.scale {
+            Scale::Linear => true,
+            Scale::Logarithmic => value > 0.0,
+            Scale::Percentile => value < HUNDRED,
+        };
+        value.is_finite() && has_place
     }
 
     /// The share of the way from the low end to the high end, for a value that the axis holds.
@@ -72,14 +86,18 @@ impl Fitted {
         match self.scale {
             Scale::Linear => (value - self.low) / (self.high - self.low),
             Scale::Logarithmic => (value / self.low).log10() / (self.high / self.low).log10(),
+            Scale::Percentile => {
+                let left = |value: f64| HUNDRED - value;
+                (left(self.low) / left(value)).log10() / (left(self.low) / left(self.high)).log10()
+            }
         }
     }
 
-    /// Where bars begin: at zero, or at the low end of a logarithmic axis.
+    /// Where bars begin: at zero, or at the low end of an axis that need not have it.
     pub(super) fn base(&self) -> f64 {
         match self.scale {
             Scale::Linear => 0.0,
-            Scale::Logarithmic => self.low,
+            Scale::Logarithmic | Scale::Percentile => self.low,
         }
     }
 
@@ -134,6 +152,16 @@ fn fit_logarithmic(values: impl Iterator<Item = f64>, wanted_ticks: f64) -> Fitt
         .min(all.len() - 1);
     let ticks = if start < end { all[start..=end].to_vec() } else { vec![low, low * 10.0] };
     Fitted { scale: Scale::Logarithmic, low: ticks[0], high: ticks[ticks.len() - 1], ticks }
+}
+
+/// The end of an axis of percentiles, which it never reaches.
+const HUNDRED: f64 = 100.0;
+
+/// What is left to a hundred, on a logarithmic axis, from its other end.
+fn fit_percentile(values: impl Iterator<Item = f64>, wanted_ticks: f64) -> Fitted {
+    let left = fit_logarithmic(values.map(|value| HUNDRED - value), wanted_ticks);
+    let ticks = left.ticks.iter().rev().map(|tick| HUNDRED - tick).collect();
+    Fitted { scale: Scale::Percentile, low: HUNDRED - left.high, high: HUNDRED - left.low, ticks }
 }
 
 /// The box in which data is drawn.
@@ -243,11 +271,20 @@ mod tests {
     }
 
     #[test]
+    fn the_slowest_hundredth_has_as_much_room_as_the_tenth_before_it() {
+        let fitted = Axis::percentile("").fit([90.0, 99.9, 100.0].into_iter(), 8.0);
+        let ticks: Vec<f64> = fitted.ticks.iter().map(|tick| (tick * 1e3).round() / 1e3).collect();
+        assert_eq!(ticks, [90.0, 95.0, 98.0, 99.0, 99.5, 99.8, 99.9]);
+        assert!((fitted.share(90.0), fitted.share(99.9)) == (0.0, 1.0) && (fitted.share(99.0) - 0.5).abs() < 1e-9);
+        assert!(fitted.holds(99.99) && !fitted.holds(100.0));
+    }
+
+    #[test]
     fn no_data_still_has_an_axis() {
-        for axis in [Axis::linear(""), Axis::logarithmic("")] {
+        for axis in [Axis::linear(""), Axis::logarithmic(""), Axis::percentile("")] {
             let fitted = axis.fit(std::iter::empty(), 5.0);
             assert!(fitted.ticks.len() > 1);
-            assert!(fitted.ticks.iter().all(|tick| (0.0..=1.0).contains(&fitted.share(*tick))));
+            assert!(fitted.ticks.iter().all(|tick| (0.0..=1.0).contains(&fitted.share(*tick))), "{fitted:?}");
         }
     }
 

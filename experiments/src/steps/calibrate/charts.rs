@@ -17,7 +17,7 @@ pub(super) fn freeze(quantiles: &SummaryTable) -> String {
     LineChart {
         lines: vec![line("open loop", "open_us"), line("closed form", "expected_us"), line("closed loop", "closed_us")],
         spans: Vec::new(),
-        x_axis: Axis::linear("percentile of all requests (%)"),
+        x_axis: Axis::percentile("percentile of all requests (%)"),
         y_axis: Axis::linear("load time (ms)"),
     }
     .svg()
