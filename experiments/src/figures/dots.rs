@@ -29,6 +29,12 @@ pub struct DotPlot {
 
 const MARGIN: f64 = 12.0;
 
+/// Between two rows.
+const GAP: f64 = 22.0;
+
+/// No chart is higher: with its caption it has to fit on a page, 16 cm by 24.6 cm, as which it is 1600 wide.
+const HEIGHT_MAX: f64 = 2200.0;
+
 impl DotPlot {
     /// Draws the chart.
     #[must_use]
@@ -36,10 +42,13 @@ impl DotPlot {
         let page = f64::from(WIDTH);
         let names: Vec<Vec<String>> = self.rows.iter().map(|row| wrap(&row.name, LABEL, 0.36 * page)).collect();
         let widest = names.iter().flatten().map(|line| width(line, LABEL)).fold(0.0, f64::max);
-        let slots: Vec<f64> = names.iter().map(|name| LEADING * count(name.len().max(1)) + 22.0).collect();
         let series = || self.series.iter().map(String::as_str);
         let above = if self.axis.reference.is_some() { LEADING } else { 0.0 };
         let top = legend::height(series(), page - 2.0 * MARGIN) + above + MARGIN;
+        let texts: Vec<f64> = names.iter().map(|name| LEADING * count(name.len().max(1))).collect();
+        let room = HEIGHT_MAX - top - 8.0 - scale::BELOW - texts.iter().sum::<f64>();
+        let gap = (room / count(texts.len().max(1))).clamp(0.0, GAP);
+        let slots: Vec<f64> = texts.iter().map(|text| text + gap).collect();
         let frame = Frame {
             left: MARGIN + widest + 24.0,
             right: page - 60.0,
