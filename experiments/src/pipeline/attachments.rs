@@ -76,28 +76,41 @@ pub(super) fn values_csv(document: &Document) -> Result<String> {
     Ok(String::from_utf8(writer.into_inner().context("cannot write the values")?)?)
 }
 
-/// The attachments and their entries, side by side.
-#[derive(Default)]
-struct List {
-    attachments: Vec<Attachment>,
-    entries: Vec<Entry>,
+/// A file to attach, and where it belongs.
+struct Item {
+    name: String,
+    path: String,
+    form: Form,
+    description: String,
+    bytes: Vec<u8>,
 }
+
+impl Item {
+    /// Writes it by columns, if it is a long CSV and comes back from that as it was.
+    fn pack(&mut self) {
+        if let Some(packed) = std::str::from_utf8(&self.bytes).ok().and_then(pack_columns) {
+            self.name = format!("{}.columns.txt", self.name.trim_end_matches(".csv"));
+            self.description += ", by columns";
+            self.form = Form::Columns;
+            self.bytes = packed.into_bytes();
+        }
+    }
+
+    fn is_long_csv(&self) -> bool {
+        self.form == Form::Whole && self.bytes.len() >= LONG_BYTES && self.path.ends_with(".csv")
+    }
+}
+
+/// What will be attached, in its order.
+#[derive(Default)]
+struct List(Vec<Item>);
 
 impl List {
     /// Adds a file that belongs to `path`.
     fn add(&mut self, path: &str, description: &str, bytes: Vec<u8>) {
         let below = path.strip_prefix(RESULTS).and_then(|path| path.strip_prefix('/'));
         let name = below.unwrap_or(path).replace('/', "_");
-        let is_long = bytes.len() >= LONG_BYTES && path.ends_with(".csv");
-        let packed = if is_long { std::str::from_utf8(&bytes).ok().and_then(pack_columns) } else { None };
-        match packed {
-            Some(packed) => {
-                let name = format!("{}.columns.txt", name.trim_end_matches(".csv"));
-                let place = (name, path.to_owned(), Form::Columns);
-                self.push(place, &format!("{description}, by columns"), packed.into_bytes());
-            }
-            None => self.push((name, path.to_owned(), Form::Whole), description, bytes),
-        }
+        self.push((name, path.to_owned(), Form::Whole), description, bytes);
     }
 
     /// Adds texts that belong below `folder`; nothing where there is none.
@@ -110,15 +123,23 @@ impl List {
     }
 
     fn push(&mut self, (name, path, form): (String, String, Form), description: &str, bytes: Vec<u8>) {
-        let entry = Entry { name: name.clone(), path, form, sha256: hash_bytes(&bytes), bytes: bytes.len() };
-        self.entries.push(entry);
-        let media_type = media_type(&name).to_owned();
-        self.attachments.push(Attachment { name, description: description.to_owned(), media_type, bytes });
+        self.0.push(Item { name, path, form, description: description.to_owned(), bytes });
     }
 
-    /// Adds the list itself.
+    /// The attachments, and with them the list itself.
     fn finish(mut self, ingredients: &Ingredients, newest_result_unix_s: i64) -> Result<Vec<Attachment>> {
-        let mut names: Vec<&str> = self.entries.iter().map(|entry| entry.name.as_str()).collect();
+        // The rows are most of what a report carries, and writing them by columns is most of what is done here: side by side.
+        std::thread::scope(|scope| {
+            for item in self.0.iter_mut().filter(|item| item.is_long_csv()) {
+                scope.spawn(|| item.pack());
+            }
+        });
+        let (mut entries, mut attachments) = (Vec::new(), Vec::new());
+        for Item { name, path, form, description, bytes } in self.0 {
+            entries.push(Entry { name: name.clone(), path, form, sha256: hash_bytes(&bytes), bytes: bytes.len() });
+            attachments.push(Attachment { media_type: media_type(&name).to_owned(), name, description, bytes });
+        }
+        let mut names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
         names.sort_unstable();
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             bail!("two attachments are called `{}`; give one of the files another name", pair[0]);
@@ -129,18 +150,18 @@ impl List {
             loadbook: env!("CARGO_PKG_VERSION").to_owned(),
             newest_result_unix_s,
             sections: ingredients.sections.clone(),
-            templates_sha256: Manifest::hash_of_templates(&self.entries),
-            files: self.entries,
+            templates_sha256: Manifest::hash_of_templates(&entries),
+            files: entries,
         };
         let mut text = serde_json::to_string_pretty(&manifest)?;
         text.push('\n');
-        self.attachments.push(Attachment {
+        attachments.push(Attachment {
             name: FILE.to_owned(),
             description: "the list of the attached files".to_owned(),
             media_type: media_type(FILE).to_owned(),
             bytes: text.into_bytes(),
         });
-        Ok(self.attachments)
+        Ok(attachments)
     }
 }
 

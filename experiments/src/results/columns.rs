@@ -18,20 +18,16 @@ const MOST_BYTES: usize = 256 << 20;
 /// The CSV by columns; `None` where a cell would not come back as it was, such as one in quotes.
 #[must_use]
 pub fn pack_columns(csv: &str) -> Option<String> {
-    let body = csv.strip_suffix('\n')?;
-    if body.contains(['"', '*', '\t', '\r']) {
-        return None;
-    }
-    let rows: Vec<Vec<&str>> = body.split('\n').map(|line| line.split(',').collect()).collect();
-    let (names, rows) = rows.split_first()?;
-    if rows.is_empty() || rows.iter().any(|row| row.len() != names.len()) {
-        return None;
-    }
     let mut packed = format!("{HEAD}\n");
-    for (index, name) in names.iter().enumerate() {
-        let cells: Vec<&str> = rows.iter().map(|row| row[index]).collect();
-        let same = runs(cells.iter().copied());
-        let (how, written) = match steps(&cells).map(|steps| runs(steps.iter().map(String::as_str))) {
+    for column in columns(csv)? {
+        let (name, cells) = column.split_first()?;
+        let same = runs(cells.iter(), |text, cell| text.push_str(cell));
+        let steps = steps(cells).map(|steps| {
+            runs(steps.iter(), |text, step| {
+                let _ = write!(text, "{step}");
+            })
+        });
+        let (how, written) = match steps {
             Some(steps) if steps.len() < same.len() => (STEP, steps),
             _ => (SAME, same),
         };
@@ -39,6 +35,31 @@ pub fn pack_columns(csv: &str) -> Option<String> {
     }
     // What is written must be what is read; nobody has to believe the lines above.
     (unpack_columns(&packed).as_deref() == Ok(csv)).then_some(packed)
+}
+
+/// The cells of each column, its name first; `None` unless every line has as many, there is one below the names, and none is in quotes
+/// or holds a sign that means something else here. A result has millions of bytes, so they are looked at once.
+fn columns(csv: &str) -> Option<Vec<Vec<&str>>> {
+    let width = csv.lines().next()?.split(',').count();
+    let mut columns = vec![Vec::new(); width];
+    let (mut start, mut index, mut rows) = (0, 0, 0);
+    for (place, byte) in csv.bytes().enumerate() {
+        match byte {
+            b',' | b'\n' => {
+                columns.get_mut(index)?.push(&csv[start..place]);
+                (start, index) = (place + 1, index + 1);
+                if byte == b'\n' {
+                    if index != width {
+                        return None;
+                    }
+                    (index, rows) = (0, rows + 1);
+                }
+            }
+            b'"' | b'*' | b'\t' | b'\r' => return None,
+            _ => {}
+        }
+    }
+    (rows > 1 && start == csv.len()).then_some(columns)
 }
 
 /// The CSV that [`pack_columns`] was given.
@@ -108,8 +129,8 @@ impl<'l> Column<'l> {
     fn cells(&self) -> impl Iterator<Item = Cow<'l, str>> {
         let mut above = 0_i64;
         let unrolled = self.runs.iter().flat_map(|(cell, times)| std::iter::repeat_n(*cell, *times));
-        unrolled.map(move |cell| match cell.parse::<i64>() {
-            Ok(step) if self.is_step => {
+        unrolled.map(move |cell| match self.is_step.then(|| cell.parse::<i64>()) {
+            Some(Ok(step)) => {
                 above += step;
                 Cow::Owned(above.to_string())
             }
@@ -119,14 +140,19 @@ impl<'l> Column<'l> {
 }
 
 /// The differences of each cell to the one above; `None` unless all are integers.
-fn steps(cells: &[&str]) -> Option<Vec<String>> {
-    let numbers: Vec<i64> = cells.iter().map(|cell| cell.parse().ok()).collect::<Option<_>>()?;
-    let above = std::iter::once(0).chain(numbers.iter().copied());
-    numbers.iter().zip(above).map(|(number, above)| Some(number.checked_sub(above)?.to_string())).collect()
+fn steps(cells: &[&str]) -> Option<Vec<i64>> {
+    let mut above = 0_i64;
+    let step = |cell: &&str| {
+        let number: i64 = cell.parse().ok()?;
+        let step = number.checked_sub(above)?;
+        above = number;
+        Some(step)
+    };
+    cells.iter().map(step).collect()
 }
 
 /// Cells in a line, those that repeat only once.
-fn runs<'c>(cells: impl Iterator<Item = &'c str>) -> String {
+fn runs<'c, C: PartialEq + 'c>(cells: impl Iterator<Item = &'c C>, write: impl Fn(&mut String, &C)) -> String {
     let mut text = String::new();
     let mut cells = cells.peekable();
     let mut is_first = true;
@@ -138,9 +164,9 @@ fn runs<'c>(cells: impl Iterator<Item = &'c str>) -> String {
         if !std::mem::take(&mut is_first) {
             text.push(',');
         }
-        text.push_str(cell);
+        write(&mut text, cell);
         if times > 1 {
-            let _ = write!(text, "*{times}");
+            let _ = text.write_fmt(format_args!("*{times}"));
         }
     }
     text
