@@ -281,7 +281,10 @@ async fn dispatch(command: Command, results: Option<PathBuf>) -> Result<u8> {
                 return Ok(code::REGRESSION);
             }
         }
-        Command::Bless => pipeline::bless(&project, &results)?,
+        Command::Bless => {
+            let reference = pipeline::bless(&project, &results)?;
+            println!("this run is the reference now, in `{}` and in `README.md`; commit both", reference.display());
+        }
         Command::Dictionary => std::fs::write(project.root.join("results/README.md"), pipeline::dictionary())?,
         Command::Trial { spec } => crate::load::trial::main(&spec)?,
     }

@@ -1,7 +1,11 @@
 //! `just bless`: the present full run becomes the reference that is committed, and its main table goes into the README. The only
 //! writer of `results/reference/`.
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -19,12 +23,12 @@ use crate::{
 const BEGIN: &str = "<!-- results: begin (written by `just bless`) -->";
 const END: &str = "<!-- results: end -->";
 
-/// Copies summaries, figures, conditions and the PDF of a complete, current, full run.
+/// Copies summaries, figures, conditions and the PDF of a complete, current, full run, and returns the folder where they are.
 ///
 /// # Errors
 /// When a step is missing, stale, failed, of another profile, measured with changes that no commit has, or has comparisons that must stay
 /// without a verdict because too few of their blocks were valid; then nothing is copied.
-pub fn bless(project: &Project, results: &Path) -> Result<()> {
+pub fn bless(project: &Project, results: &Path) -> Result<PathBuf> {
     let folder = ResultsFolder::read_only(results);
     let mut staleness = Staleness::look(project, &folder)?;
     for step in STEPS {
@@ -60,7 +64,8 @@ pub fn bless(project: &Project, results: &Path) -> Result<()> {
         copy(&folder.step(step.name()).join("step.json"), &reference.join(step.name()).join("step.json"))?;
     }
     copy(&results.join("report.pdf"), &reference.join("report.pdf"))?;
-    splice(&project.root.join("README.md"), &readme_table(&summaries::summaries(&folder)?)?)
+    splice(&project.root.join("README.md"), &readme_table(&summaries::summaries(&folder)?)?)?;
+    Ok(reference)
 }
 
 /// A machine that was too busy with other things gives a report that is right and says nothing; it is no reference.
