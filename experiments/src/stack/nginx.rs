@@ -142,7 +142,7 @@ impl Nginx {
         home: &Path,
         [address, status]: [SocketAddr; 2],
     ) -> Result<Self> {
-        let configuration = home.join("nginx.conf");
+        let configuration = home.join(CONFIGURATION);
         fs::write(&configuration, options.configuration(home, address, status)?)?;
         let launch = Launch {
             name: options.name.clone(),
@@ -203,9 +203,15 @@ impl Nginx {
         access_log_path(&self.home)
     }
 
-    /// The configuration as it was filled in.
-    pub fn configuration_path(&self) -> PathBuf {
-        self.home.join("nginx.conf")
+    /// The configuration as it was filled in. Its own folder has the name that it has in the template: whoever gets a report to read need
+    /// not learn where on a disk it was measured.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn configuration(&self) -> Result<String> {
+        let path = self.home.join(CONFIGURATION);
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+        Ok(text.replace(&self.home.display().to_string(), "${NGINX_FOLDER}"))
     }
 
     /// The process number of the master; the workers are children of it.
@@ -228,6 +234,9 @@ impl Nginx {
         self.process.stop().await
     }
 }
+
+/// The file in its folder.
+const CONFIGURATION: &str = "nginx.conf";
 
 fn access_log_path(home: &Path) -> PathBuf {
     home.join("access.log")

@@ -74,9 +74,7 @@ impl Site {
 
     /// Stops the servers. The balancer's configuration as it ran is kept for the report.
     pub(super) async fn close(self, bench: &mut Bench<'_>) -> Result<Readings> {
-        let path = self.servers.nginx.configuration_path();
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
-        bench.out.text(&format!("nginx_{}.conf", self.arm.name), &text)?;
+        bench.out.text(&format!("nginx_{}.conf", self.arm.name), &self.servers.nginx.configuration()?)?;
         self.pool.close().await;
         self.servers.stop().await?;
         Ok(self.readings)

@@ -111,6 +111,17 @@ async fn round_robin_spreads_evenly_and_ignores_the_cookie() {
 }
 
 #[tokio::test]
+async fn the_configuration_is_told_without_the_place_where_it_ran() {
+    let runs = open_folder();
+    let (upstreams, _servers) = pair().await;
+    let nginx = start(&run_folder(&runs), upstreams.clone(), Balancing::Sticky).await;
+    let configuration = nginx.configuration().unwrap();
+    assert!(configuration.contains(&format!("server {}", upstreams[0])), "{configuration}");
+    assert!(configuration.contains("pid \"${NGINX_FOLDER}/nginx.pid\";"), "{configuration}");
+    assert!(!configuration.contains(&*runs.path().to_string_lossy()), "{configuration}");
+}
+
+#[tokio::test]
 async fn sticky_keeps_a_client_and_survives_its_server() {
     let runs = open_folder();
     let (upstreams, [stop_first, _]) = pair().await;
