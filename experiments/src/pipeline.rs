@@ -173,9 +173,13 @@ fn due(
                 eprintln!("{}: skipped, its results are fresh; `--force` measures again", step.name());
                 continue;
             }
-            [only] => eprintln!("{}: measured, because {}", step.name(), only.words),
             [first, rest @ ..] => {
-                eprintln!("{}: measured, because {} ({} more reasons)", step.name(), first.words, rest.len());
+                let others = match rest.len() {
+                    0 => String::new(),
+                    1 => " (and one more reason)".to_owned(),
+                    count => format!(" (and {count} more reasons)"),
+                };
+                eprintln!("{}: measured, because {}{others}", step.name(), first.words);
             }
         }
         due.push(step);

@@ -166,7 +166,7 @@ fn runs<'c, C: PartialEq + 'c>(cells: impl Iterator<Item = &'c C>, write: impl F
         }
         write(&mut text, cell);
         if times > 1 {
-            let _ = text.write_fmt(format_args!("*{times}"));
+            let _ = write!(text, "*{times}");
         }
     }
     text

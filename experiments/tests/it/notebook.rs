@@ -66,6 +66,7 @@ fn the_quick_profile_ends_in_a_complete_pdf() {
     assert_eq!(left_by(runner), Vec::<String>::new());
 
     every_table_is_there(&results);
+    turns_are_counted_whole(&results);
     every_figure_and_section_is_printed(&results);
     the_same_results_give_the_same_bytes(&results);
     reading::the_page_holds_what_the_pdf_holds(&results);
@@ -96,6 +97,21 @@ fn every_table_is_there(results: &Path) {
         }
         assert_eq!(written.len(), step.tables().len(), "`{}` writes a table that it does not declare", step.name());
         assert!(record.measured_s > 0.0 && record.measured_s <= record.duration_s);
+    }
+}
+
+/// NGINX asks the servers in turn, so that what they answered is nearly the same number, if nothing is left out of it.
+fn turns_are_counted_whole(results: &Path) {
+    let mut rows = csv::Reader::from_path(results.join("summary/surge_servers.csv")).unwrap();
+    let columns = rows.headers().unwrap().clone();
+    let column = |name: &str| columns.iter().position(|column| column == name).unwrap();
+    let (arm, requests) = (column("arm"), column("requests"));
+    let rows = rows.records().map(Result::unwrap).filter(|row| &row[arm] == "round_robin");
+    let counts: Vec<String> = rows.map(|row| row[requests].to_owned()).collect();
+    // On a machine that is busy with other tests there may be no trial that can be used; then both cells are empty.
+    if counts.iter().any(|count| !count.is_empty()) {
+        let [one, other] = [0, 1].map(|server: usize| counts[server].parse::<f64>().unwrap());
+        assert!((one - other).abs() < 0.01 * (one + other), "{counts:?}");
     }
 }
 
