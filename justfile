@@ -117,8 +117,7 @@ test *ARGUMENTS: (setup "--tests") _build
 [no-exit-message]
 torture *ARGUMENTS: (setup "--tests") _build
     @if cargo nextest --version >/dev/null 2>&1; then runner='nextest run'; else runner=test; fi; \
-    TORTURE=full NEXTEST_TEST_THREADS=1 RUST_TEST_THREADS=1 \
-    exec "{{ experiments }}" stack exec -- cargo $runner --release --workspace "$@" -- specimen torture
+    TORTURE=full exec "{{ experiments }}" stack exec -- cargo $runner --release --workspace "$@" -- specimen torture
 
 # Run the micro-benchmarks and print their table; `bench app` holds the blog against what its parts can do
 [group('develop')]

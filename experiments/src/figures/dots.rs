@@ -29,10 +29,10 @@ pub struct DotPlot {
 
 const MARGIN: f64 = 12.0;
 
-/// Between two rows.
+/// Between two rows, where there is room for it.
 const GAP: f64 = 22.0;
 
-/// No chart is higher: with its caption it has to fit on a page, 16 cm by 24.6 cm, as which it is 1600 wide.
+/// Where it would be higher, rows come closer: with its caption it has to fit on a page, of which 16 cm by 24.6 cm are for text.
 const HEIGHT_MAX: f64 = 2200.0;
 
 impl DotPlot {

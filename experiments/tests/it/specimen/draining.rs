@@ -13,9 +13,6 @@ use super::traffic::{Traffic, between, others};
 
 const STOP_LIMIT: Duration = Duration::from_secs(25);
 
-/// However slow the machine is, so many comments are posted meanwhile.
-const COMMENTS_MIN: u32 = 21;
-
 fn everything(number: u64) -> String {
     match number % 4 {
         0 => "/".to_owned(),
@@ -45,7 +42,7 @@ async fn nobody_behind_the_balancer_notices_that_a_server_stops() {
         let stop = Arc::clone(&stop);
         async move {
             let mut written = 0;
-            while written < COMMENTS_MIN || !stop.load(Ordering::Relaxed) {
+            while !stop.load(Ordering::Relaxed) {
                 let page = account.comment(1, &format!("While servers stop, {written}."), None).await.unwrap();
                 assert_eq!(page.status, 303, "{}", page.body);
                 written += 1;
@@ -58,14 +55,13 @@ async fn nobody_behind_the_balancer_notices_that_a_server_stops() {
     let start = Instant::now();
     told_to_stop(&site, 0).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    stop.store(true, Ordering::Relaxed);
-    let written = writing.await.unwrap();
     let end = Instant::now();
-    let seen = traffic.stop().await;
+    stop.store(true, Ordering::Relaxed);
+    let (seen, written) = (traffic.stop().await, writing.await.unwrap());
     let failed = others(&between(&seen, start, end), &[200]);
     assert!(failed.is_empty(), "{} of {} requests failed, such as {:?}", failed.len(), seen.len(), failed[0]);
     println!("{} pages and {written} comments while a server stopped", seen.len());
-    assert!(written >= COMMENTS_MIN);
+    assert!(written > 20);
 }
 
 /// Directly, every request that the server took is answered; whoever comes later finds nobody, and knows that nothing was done.
