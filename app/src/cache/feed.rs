@@ -2,6 +2,8 @@
 //! what they mean.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
+use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -14,6 +16,7 @@ use tokio::task::JoinSet;
 use super::counters::Count;
 use super::key::Tag;
 use super::{Cache, Inner, store};
+use crate::db::RETURN_SEEN_WITHIN;
 
 /// How long a server waits at its start until it hears of what others change.
 const START_TIMEOUT: Duration = Duration::from_secs(1);
@@ -22,7 +25,10 @@ const START_TIMEOUT: Duration = Duration::from_secs(1);
 const CHANNEL: &str = "cache";
 
 /// How long to wait before connecting again.
-const RECONNECT_AFTER: Duration = Duration::from_millis(200);
+const RECONNECT_AFTER: Duration = Duration::from_millis(50);
+
+/// The longest that connecting to the database may take. Between its attempts sqlx waits for up to a fifth of this.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The longest that connecting to Redis, or subscribing, may take.
 const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -150,16 +156,23 @@ async fn hear_database(
     options: PgConnectOptions,
     started: &mut Option<oneshot::Sender<()>>,
 ) -> sqlx::Result<()> {
-    let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None).connect_lazy_with(options);
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .acquire_timeout(LISTEN_TIMEOUT)
+        .connect_lazy_with(options);
     let mut listener = PgListener::connect_with(&pool).await?;
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
-    // Whoever begins to listen cannot know what was said before.
     let Some(_source) = Source::of(cache) else { return Ok(()) };
-    bump(cache, Tag::All).await;
-    if let Some(started) = started.take() {
-        let _ = started.send(());
+    tokio::select! {
+        result = hear_notifications(cache, &mut listener) => result,
+        never = forget_what_was_missed(cache, started) => match never {},
     }
+}
+
+async fn hear_notifications(cache: &Weak<Inner>, listener: &mut PgListener) -> sqlx::Result<()> {
     while let Some(notification) = listener.try_recv().await? {
         if let Some(inner) = cache.upgrade() {
             inner.counters.add(Count::Notification, 1);
@@ -167,6 +180,21 @@ async fn hear_database(
         bump(cache, tag_of(notification.payload())).await;
     }
     Ok(())
+}
+
+/// Whoever begins to listen cannot know what was said before, so everything is forgotten once. After that it never returns.
+///
+/// Who listens again may be the first to see that the database is back. What is forgotten has to be made again, and a server that
+/// still takes the database for away would refuse a page that it could show a moment before: so all of them are given the time to see it.
+async fn forget_what_was_missed(cache: &Weak<Inner>, started: &mut Option<oneshot::Sender<()>>) -> Infallible {
+    if started.is_none() {
+        tokio::time::sleep(RETURN_SEEN_WITHIN).await;
+    }
+    bump(cache, Tag::All).await;
+    if let Some(started) = started.take() {
+        let _ = started.send(());
+    }
+    pending().await
 }
 
 async fn bump(cache: &Weak<Inner>, tag: Tag) {

@@ -25,6 +25,9 @@ const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long between two attempts while the database is away.
 const PROBE_PAUSE: Duration = Duration::from_millis(100);
 
+/// The longest that a server takes to see that the database is back: a try may have begun just before, and then comes the next.
+pub const RETURN_SEEN_WITHIN: Duration = PROBE_TIMEOUT.saturating_add(PROBE_PAUSE).saturating_add(PROBE_TIMEOUT);
+
 /// Whether the database can be reached. Clones share what they know.
 #[derive(Clone, Debug)]
 pub(super) struct Availability(Arc<Inner>);

@@ -21,6 +21,7 @@ use anyhow::Context;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
+pub use availability::RETURN_SEEN_WITHIN;
 pub use comments::{
     AddCommentError, AddedComment, Comment, add_comment, count_comments, find_submitted_comment, latest_comments,
 };

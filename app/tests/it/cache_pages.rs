@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use app::cache::Tag;
+use app::db::RETURN_SEEN_WITHIN;
 
 use crate::browser::Browser;
 use crate::harness::{Page, TestApp, TestDatabase};
@@ -132,6 +133,36 @@ async fn writes_of_others_are_heard() {
         }
         database.execute(&format!("UPDATE users SET bio = 'A life, {local}' WHERE id = 1")).await;
         eventually(&app, "/authors/1", |page| page.body.contains(&format!("A life, {local}"))).await;
+    }
+}
+
+/// What is changed while nobody listens is forgotten as well, but not before every server has had the time to see that the database is
+/// there: until then pages are shown as before.
+#[tokio::test]
+async fn what_was_missed_is_forgotten_when_the_database_is_seen_by_all() {
+    let database = TestDatabase::tiny().await;
+    for local in LOCAL {
+        let prefix = format!("{}_{local}", database.name);
+        let app = TestApp::start(&database, &[("APP_CACHE_LOCAL", local), ("APP_CACHE_PREFIX", &prefix)]).await;
+        let title = format!("Said to nobody, {local}");
+        app.get("/posts/1").await;
+        let before = app.get("/posts/1").await;
+        assert!(is_hit(&before), "{}", before.header("cache-status"));
+        // In one statement, so that nobody begins to listen between the two.
+        database
+            .execute(&format!(
+                "WITH ended AS (SELECT pg_terminate_backend(pid) AS done FROM pg_stat_activity
+                                WHERE datname = current_database() AND query LIKE 'LISTEN %')
+                 UPDATE posts SET title = '{title}' WHERE id = 1 AND (SELECT bool_or(done) FROM ended)"
+            ))
+            .await;
+        let since = Instant::now();
+        while since.elapsed() < RETURN_SEEN_WITHIN.mul_f64(0.7) {
+            let page = app.get("/posts/1").await;
+            assert!(is_hit(&page), "{local}: after {:?} {}", since.elapsed(), page.header("cache-status"));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        eventually(&app, "/posts/1", |page| page.body.contains(&title)).await;
     }
 }
 
