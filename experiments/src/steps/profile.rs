@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::trial::Slices;
+use super::trial::{Slices, slices::PAUSE_S};
 use crate::stats::{Limits, Search};
 
 /// The parameters of one run.
@@ -68,6 +68,9 @@ pub struct CalibrateParameters {
     pub blocks: u32,
     /// Slices into which the measured time of an arm is cut; between two of its own every other arm has one.
     pub rounds: u32,
+    /// Seconds before each slice in which nothing is due. The shorter they are, the nearer are slices that are compared, and the less
+    /// does the machine change between them.
+    pub pause_s: f64,
     /// Unmeasured seconds at the start of a trial.
     pub warm_up_s: f64,
     /// Measured seconds of a trial.
@@ -97,7 +100,7 @@ pub struct CalibrateParameters {
 impl CalibrateParameters {
     /// How its blocks are cut.
     pub(super) fn slices(&self) -> Slices {
-        Slices { blocks: self.blocks, rounds: self.rounds }
+        Slices { blocks: self.blocks, rounds: self.rounds, pause_s: self.pause_s }
     }
 }
 
@@ -150,7 +153,7 @@ pub struct CacheParameters {
 impl CacheParameters {
     /// How its blocks are cut.
     pub(super) fn slices(&self) -> Slices {
-        Slices { blocks: self.blocks, rounds: self.rounds }
+        Slices { blocks: self.blocks, rounds: self.rounds, pause_s: PAUSE_S }
     }
 }
 
@@ -372,6 +375,11 @@ impl Profile {
         for (key, value) in [("calibrate.delay_us", calibrate.delay_us), ("calibrate.cpu_us", calibrate.cpu_us)] {
             ensure!(value <= 1_000_000, "`{key} = {value}`: the app bears at most 1,000,000 µs");
         }
+        ensure!(
+            (0.02..=1.0).contains(&calibrate.pause_s),
+            "`calibrate.pause_s = {}`: between slices there are 0.02 to 1 seconds, in which requests end and counters are read",
+            calibrate.pause_s
+        );
         let explain = &self.explain;
         ensure!(
             explain.most_repeats >= explain.repeats && explain.enough_s >= 0.0 && explain.enough_s <= 3600.0,

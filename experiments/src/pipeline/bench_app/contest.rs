@@ -97,7 +97,7 @@ impl<'a> Contest<'a> {
             Phase::new("rate", self.rate.seconds, Some(self.rate.per_s)),
             Phase::new("closed", self.rate.seconds * CLOSED_SHARE, None),
         ];
-        let mut slices = slices::cut(&phases, &names, &order);
+        let mut slices = slices::cut(&phases, &names, &order, PAUSE_S);
         // One of them asks Redis for the page without ever making it. Whoever had it made last may have done so long ago.
         Page::fetch(self.site.cached(Local::Off)?.address()).await?;
         let (mut seen, used) = ask(&self.site.blog, &contenders, &slices, block).await?;

@@ -18,7 +18,7 @@ use super::{
     resources::{Readings, Sampling},
     rows::SliceRow,
     site::Site,
-    slices::{self, PAUSE_S, Slice, Slices},
+    slices::{self, Slice, Slices},
     specify,
 };
 use crate::{
@@ -26,8 +26,8 @@ use crate::{
     steps::{Bench, bench::blocks},
 };
 
-/// The requests of the slice before have so long to end before the counters are read.
-const TAIL: Duration = Duration::from_millis(50);
+/// The requests of the slice before have this part of the pause to end before the counters are read.
+const TAIL_SHARE: f64 = 0.5;
 
 /// More than this part of the readings may not end after their pause, or the slices are not told apart.
 const MOST_LATE: f64 = 0.05;
@@ -42,13 +42,15 @@ pub(in crate::steps) async fn run_interleaved(
     detail: Detail,
     part: Range<f64>,
 ) -> Result<Vec<Tried>> {
+    let names: Vec<&str> = arms.iter().map(|arm| arm.name).collect();
     let mut tried = Vec::new();
     for block in 1..=slices.blocks {
         let done = f64::from(block - 1) / f64::from(slices.blocks);
         let share = part.start + (part.end - part.start) * done;
         let what = format!("block {block} of {}: {} arms in slices", slices.blocks, arms.len());
         let order = blocks(bench.profile.seed, &format!("{purpose} {block}"), arms.len(), slices.rounds);
-        let once = async |bench: &mut Bench<'_>, place| try_block(bench, arms, &order, load, place, detail).await;
+        let cut = slices::cut(&load.phases, &names, &order, slices.pause_s);
+        let once = async |bench: &mut Bench<'_>, place| try_block(bench, arms, cut.clone(), load, place, detail).await;
         let place = Place { block, place: 0, attempt: 1 };
         tried.extend(attempts(bench, place, (share, &what), once).await?);
     }
@@ -58,7 +60,7 @@ pub(in crate::steps) async fn run_interleaved(
 async fn try_block(
     bench: &mut Bench<'_>,
     arms: &[Arm],
-    order: &[Vec<usize>],
+    mut slices: Vec<Slice>,
     load: &Load,
     place: Place,
     detail: Detail,
@@ -74,7 +76,6 @@ async fn try_block(
         let site = Site::open(bench, arm, load, (number, Sampling::Edges)).await;
         sites.push(site.with_context(|| format!("the arm `{}` failed in block {}", arm.name, place.block))?);
     }
-    let mut slices = slices::cut(&load.phases, &names, order);
     let targets = sites.iter().map(|site| site.target.clone()).collect();
     let phases = slices.iter().map(|slice| slice.planned.clone()).collect();
     let spec = specify(bench, load, place.block, targets, phases);
@@ -115,8 +116,9 @@ async fn observe(
                 Event::Measured => None,
                 Event::Measuring { .. } => return,
             };
-            let pause_ends = Instant::now() + Duration::from_secs_f64(PAUSE_S);
-            tokio::time::sleep(TAIL).await;
+            let pause = Duration::from_secs_f64(next.or(open).map_or(0.0, |slice| slice.planned.pause_s));
+            let pause_ends = Instant::now() + pause;
+            tokio::time::sleep(pause.mul_f64(TAIL_SHARE)).await;
             let mut heard = Ok(());
             if let Some(slice) = open.take() {
                 heard = sites[slice.planned.target].readings.leave().await;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::load::spec::Phase;
 
-/// Before each slice nothing is due for so long: the requests of the one before end, and the counters are read.
+/// Before each slice nothing is due for so long: the requests of the one before end, and the counters are read. Enough for pages that
+/// are made.
 pub(crate) const PAUSE_S: f64 = 0.09;
 
 /// So long after the begin of a slice requests are not timed. An arm that has waited for its turn finds its caches cold, and without this
@@ -25,6 +26,8 @@ pub(in crate::steps) struct Slices {
     pub(in crate::steps) blocks: u32,
     /// Slices of each measured phase with a rate, for each arm.
     pub(in crate::steps) rounds: u32,
+    /// Seconds before each slice in which nothing is due.
+    pub(in crate::steps) pause_s: f64,
 }
 
 /// A slice on the generator's clock.
@@ -51,12 +54,12 @@ impl Slice {
 pub(in crate::steps) fn planned_s(arms: usize, slices: Slices, each_s: f64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a few arms")]
     let arms = arms as f64;
-    f64::from(slices.blocks) * arms * (super::START_S + each_s + f64::from(slices.rounds) * PAUSE_S)
+    f64::from(slices.blocks) * arms * (super::START_S + each_s + f64::from(slices.rounds) * slices.pause_s)
 }
 
 /// The phases of the load as slices: the warm-up of each arm whole, in the order of the first round; then each measured phase in rounds.
 /// Slices of one round and phase draw the same requests, whichever arm they are for.
-pub(crate) fn cut(phases: &[Phase], arms: &[&str], order: &[Vec<usize>]) -> Vec<Slice> {
+pub(crate) fn cut(phases: &[Phase], arms: &[&str], order: &[Vec<usize>], pause_s: f64) -> Vec<Slice> {
     let mut slices = Vec::new();
     let mut draws = 0;
     for phase in phases {
@@ -73,7 +76,7 @@ pub(crate) fn cut(phases: &[Phase], arms: &[&str], order: &[Vec<usize>]) -> Vec<
             for &arm in places {
                 let name = format!("{} {} {}", phase.name, round + 1, arms[arm]);
                 let lead_s = if phase.measured { LEAD_S } else { 0.0 };
-                let paced = Phase { pause_s: PAUSE_S, lead_s, draws: Some(draws), ..phase.clone() };
+                let paced = Phase { pause_s, lead_s, draws: Some(draws), ..phase.clone() };
                 let planned = Phase { name, duration_s, target: arm, ..paced };
                 slices.push(Slice { of: phase.name.clone(), round, planned, left_out: false });
             }
@@ -112,7 +115,7 @@ mod tests {
         let phases =
             [Phase::warm_up(1.0, Some(10.0)), Phase::new("steady", 4.0, Some(10.0)), Phase::new("peak", 1.0, None)];
         let order = [vec![1, 0], vec![0, 1]];
-        let slices = cut(&phases, &["off", "on"], &order);
+        let slices = cut(&phases, &["off", "on"], &order, PAUSE_S);
         let names: Vec<&str> = slices.iter().map(|slice| slice.planned.name.as_str()).collect();
         let steady = ["steady 1 on", "steady 1 off", "steady 2 off", "steady 2 on"];
         let peak = ["peak 1 on", "peak 1 off", "peak 2 off", "peak 2 on"];
@@ -131,8 +134,8 @@ mod tests {
     #[test]
     fn a_round_in_which_the_host_took_too_much_is_left_out_for_all_arms() {
         let order = vec![vec![0, 1]; 4];
-        let mut slices =
-            cut(&[Phase::warm_up(1.0, Some(10.0)), Phase::new("steady", 4.0, Some(10.0))], &["a", "b"], &order);
+        let phases = [Phase::warm_up(1.0, Some(10.0)), Phase::new("steady", 4.0, Some(10.0))];
+        let mut slices = cut(&phases, &["a", "b"], &order, PAUSE_S);
         let left_out = |slices: &[Slice]| -> Vec<usize> {
             slices.iter().filter(|slice| slice.left_out).map(|slice| slice.round).collect()
         };
