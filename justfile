@@ -63,10 +63,10 @@ why STEP: _build
 timeline *ARGUMENTS: _build
     @"{{ experiments }}" timeline "$@"
 
-# Say where a number of the report comes from, by its key (cache.arms.all.p50_us) or as it is printed
+# Say where a number of the report comes from, by its key (cache.arms.all.p50_us), as it is printed, or all of a page (--page N)
 [group('notebook')]
 [no-exit-message]
-trace VALUE: _build
+trace *ARGUMENTS: _build
     @"{{ experiments }}" trace "$@"
 
 # Hold a report against what is attached to it (exit code 15: something is not what its data make)

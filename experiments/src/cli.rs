@@ -100,7 +100,14 @@ enum Command {
     Trace {
         /// The key of the value, such as `cache.arms.view.p50_us`, the beginning of keys, or the number as it is printed, such as
         /// `1.05 ms`.
-        value: String,
+        #[arg(required_unless_present = "page", conflicts_with = "page")]
+        value: Option<String>,
+        /// Everything that this page of the report prints, counted from 1.
+        #[arg(long)]
+        page: Option<usize>,
+        /// The report with that page [default: `report.pdf` of the results].
+        #[arg(long, requires = "page", value_name = "PDF")]
+        report: Option<PathBuf>,
     },
     /// Hold a report against what is attached to it: its files, its values, its pages. Nothing but the PDF and Typst is needed.
     Verify {
@@ -253,7 +260,10 @@ async fn dispatch(command: Command, results: Option<PathBuf>) -> Result<u8> {
         Command::Status => pipeline::status(&project, &results)?,
         Command::Why { step } => pipeline::why(&project, &results, &step)?,
         Command::Timeline { log } => pipeline::timeline(&project, log.as_deref())?,
-        Command::Trace { value } => pipeline::trace(&results, &value)?,
+        Command::Trace { page: Some(page), report, .. } => {
+            pipeline::trace_page(&report.unwrap_or_else(|| results.join("report.pdf")), page)?;
+        }
+        Command::Trace { value, .. } => pipeline::trace(&results, &value.unwrap_or_default())?,
         Command::Reproduce { builds } => {
             let is_same = pipeline::reproduce(&project, &results, usize::from(builds))?;
             return Ok(if is_same { 0 } else { code::FALSE });

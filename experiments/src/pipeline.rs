@@ -22,6 +22,7 @@ mod summaries;
 mod test_services;
 mod timeline;
 mod trace;
+mod trace_page;
 mod verify;
 
 use std::{
@@ -52,6 +53,7 @@ pub use status::{print_results, status, why};
 pub use test_services::with_services;
 pub use timeline::timeline;
 pub use trace::trace;
+pub use trace_page::trace_page;
 pub use verify::{NotAReport, Verified, verify};
 
 use present::Present;

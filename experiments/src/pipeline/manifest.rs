@@ -9,6 +9,8 @@ use crate::results::hash_bytes;
 pub(super) const FILE: &str = "loadbook.json";
 /// The attachment that holds every printed value.
 pub(super) const VALUES: &str = "values.csv";
+/// The attachment that says what each page prints. Typst writes it while it sets the pages, so that no list can hold its hash.
+pub(super) const PAGES: &str = "pages.json";
 
 /// The list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -102,6 +102,7 @@ fn cells(table: &SummaryTable, document: &Document) -> Json {
     json!({
         "file": text(&table.file()),
         "columns": Json::Object(columns.collect()),
+        "keys": table.keys().map(|key| text(&key)).collect::<Json>(),
         "rows": rows.collect::<Json>(),
         "stale": is_stale(document, &table.step),
     })

@@ -77,22 +77,40 @@ impl Pdf {
     /// # Errors
     /// When their list makes no sense, or is too long.
     pub fn attachments(&self) -> Result<BTreeMap<String, Attached>, Unreadable> {
-        let Some(root) = self.list_of_attachments() else { return Ok(BTreeMap::new()) };
-        let mut specifications = Vec::new();
-        self.walk(root, 0, &mut specifications)?;
         let mut attached = BTreeMap::new();
         let mut left = LARGEST_TOTAL_BYTES;
+        for (name, specification) in self.specifications()? {
+            let content = self.embedded(specification).and_then(|stream| unpacked(stream, left));
+            left -= content.as_ref().map_or(0, Vec::len);
+            attached.insert(name, content);
+        }
+        Ok(attached)
+    }
+
+    /// The attached file of this name alone, if there is one.
+    ///
+    /// # Errors
+    /// When the list of attachments makes no sense, or is too long.
+    pub fn attachment(&self, name: &str) -> Result<Option<Attached>, Unreadable> {
+        let specification = self.specifications()?.remove(name);
+        Ok(specification.map(|found| self.embedded(found).and_then(|stream| unpacked(stream, LARGEST_TOTAL_BYTES))))
+    }
+
+    /// What is said of each attached file, by its name.
+    fn specifications(&self) -> Result<BTreeMap<String, &Dictionary>, Unreadable> {
+        let mut named = BTreeMap::new();
+        let Some(root) = self.list_of_attachments() else { return Ok(named) };
+        let mut specifications = Vec::new();
+        self.walk(root, 0, &mut specifications)?;
         for specification in specifications {
             let name = ["UF", "F"].iter().find_map(|key| specification.get_deref(key.as_bytes(), &self.document).ok());
             let name = name.ok_or_else(|| Unreadable::Damaged("an attached file has no name".to_owned()))?;
             let name = lopdf::decode_text_string(name).map_err(damaged)?;
-            let content = self.embedded(specification).and_then(|stream| unpacked(stream, left));
-            left -= content.as_ref().map_or(0, Vec::len);
-            if attached.insert(name.clone(), content).is_some() {
+            if named.insert(name.clone(), specification).is_some() {
                 return Err(Unreadable::Damaged(format!("two attached files are called `{name}`")));
             }
         }
-        Ok(attached)
+        Ok(named)
     }
 
     fn list_of_attachments(&self) -> Option<&Dictionary> {

@@ -73,6 +73,7 @@ fn the_quick_profile_ends_in_a_complete_pdf() {
     reading::the_notebook_follows_edits_and_runs(&results);
     current_results_are_kept(&results);
     values_can_be_traced(&results);
+    pages_can_be_traced(&results);
     the_time_of_a_run_is_drawn(&results);
     claims_are_held_against_the_results(&results);
     a_run_is_compared_with_itself(&results);
@@ -229,6 +230,34 @@ fn values_can_be_traced(results: &Path) {
     let output = experiments(&["trace", "cache.arms.all.p50_us"], results);
     assert!(said(&output).contains("cache_arms.csv, row `all`, column `p50_us`"), "{}", said(&output));
     assert!(said(&output).contains("median") && said(&output).contains("cache/latencies.csv"), "{}", said(&output));
+}
+
+/// What a page is said to print stands on it, and together the pages print every chart, rows of tables and values of the text.
+fn pages_can_be_traced(results: &Path) {
+    let read = pdf::read(&results.join("report.pdf"));
+    let mut told = String::new();
+    for page in 1..=read.pages.len() {
+        let output = experiments(&["trace", "--page", &page.to_string()], results);
+        assert!(output.status.success(), "{}", said(&output));
+        let lines = said(&output);
+        for line in lines.lines().filter(|line| line.contains(" = ")) {
+            let (text, cell) = line.split_once(" = ").and_then(|(_, rest)| rest.rsplit_once(" (")).unwrap();
+            assert!(cell.contains(".csv, row `"), "no cell: {line}");
+            assert!(read.page_contains(page, text), "page {page} does not print `{text}`: {line}");
+        }
+        told += &lines;
+    }
+    assert!(!told.contains("is not among the values"), "{told}");
+    assert!(told.contains("cache.arms.all.p50_us = "), "a cell of a table is missing:\n{told}");
+    assert!(told.contains(" values in its text") && !told.contains(": 0 values in its text, 0 cells"), "{told}");
+    for step in STEPS {
+        for name in step.figure_names() {
+            assert!(told.contains(&format!("\nchart {}_{name} (", step.name())), "a chart is missing:\n{told}");
+        }
+    }
+    let beyond = experiments(&["trace", "--page", &(read.pages.len() + 1).to_string()], results);
+    assert_eq!(beyond.status.code(), Some(2), "{}", said(&beyond));
+    assert!(said(&beyond).contains(&format!("it has 1 to {}", read.pages.len())), "{}", said(&beyond));
 }
 
 fn the_time_of_a_run_is_drawn(results: &Path) {

@@ -18,6 +18,11 @@ impl Pdf {
     pub(crate) fn contains(&self, words: &str) -> bool {
         squeeze(&self.pages.concat()).contains(&squeeze(words))
     }
+
+    /// Whether the words stand on a page, counted from one.
+    pub(crate) fn page_contains(&self, page: usize, words: &str) -> bool {
+        self.pages.get(page - 1).is_some_and(|text| squeeze(text).contains(&squeeze(words)))
+    }
 }
 
 /// Leaves out what depends on where lines break.

@@ -106,7 +106,7 @@ fn a_document_becomes_a_pdf_with_everything_in_it() {
         assert!(pdf.contains(nasty), "`{nasty}` is missing in:\n{}", pdf.pages.concat());
     }
     assert!(pdf.contains("U+6F22"), "a character without a glyph is written as its number");
-    assert_eq!(pdf.attachments, ["cache_arms.csv", "schema_relations.csv"]);
+    assert_eq!(pdf.attachments, ["cache_arms.csv", "schema_relations.csv", "pages.json"]);
 }
 
 #[test]

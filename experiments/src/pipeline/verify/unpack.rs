@@ -14,7 +14,7 @@ use super::foreign;
 use crate::{
     pipeline::{
         ingredients::{RESULTS, SOURCES, TEMPLATES},
-        manifest::{Entry, FILE, Form, Manifest, VALUES},
+        manifest::{Entry, FILE, Form, Manifest, PAGES, VALUES},
     },
     report::pdf::{Attached, Pdf},
     results::{hash_bytes, unpack_columns},
@@ -106,6 +106,8 @@ fn read(pdf: &Pdf) -> Result<(Manifest, Files), Failed> {
         .ok_or_else(|| Failed::NotAReport(foreign(&format!("`{FILE}` is not attached to it"))))?;
     let listed = listed.map_err(|why| Failed::Differs(format!("the attached `{FILE}` cannot be unpacked: {why}")))?;
     let manifest = manifest(&listed)?;
+    // It is a part of the pages, and is held against what is set again as they are, byte by byte.
+    attachments.remove(PAGES);
     let mut files = Files::new();
     for entry in &manifest.files {
         let bytes = file(entry, attachments.remove(&entry.name)).map_err(Failed::Differs)?;

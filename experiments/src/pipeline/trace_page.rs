@@ -1,0 +1,137 @@
+//! From a page of a report to everything that it prints: values of the text, rows of tables, charts, each with its cell. It asks the
+//! PDF alone, which carries the list of its pages and of its values; whether these are right is for `verify` to say.
+
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use super::manifest::{PAGES, VALUES};
+use crate::{report::pdf::Pdf, steps::Usage};
+
+/// Something that a page prints.
+#[derive(Debug, Deserialize)]
+struct Printed {
+    page: usize,
+    #[serde(flatten)]
+    what: What,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum What {
+    /// The key of a value in a sentence.
+    Value(String),
+    /// A row of a table, with the columns that are shown.
+    Row { table: String, row: String, columns: Vec<String> },
+    /// The name of a chart.
+    Chart(String),
+}
+
+/// A value as the report lists it.
+#[derive(Debug, Deserialize)]
+struct Listed {
+    key: String,
+    text: String,
+    file: String,
+    row: String,
+    column: String,
+}
+
+/// Prints what page `page`, counted from one, of the report at `path` prints, and where each number of it comes from.
+///
+/// # Errors
+/// When there is no such page, or when the file is no report that lists what its pages print.
+pub fn trace_page(path: &Path, page: usize) -> Result<()> {
+    let named = || format!("`{}`", path.display());
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}; make it with `just report`", named()))?;
+    let pdf = Pdf::read(&bytes).with_context(|| format!("cannot read {}", named()))?;
+    let pages = pdf.page_count();
+    if !(1..=pages).contains(&page) {
+        bail!(Usage(format!("{} has no page {page}; it has 1 to {pages}", named())));
+    }
+    let attached = |name: &str| -> Result<Vec<u8>> {
+        let attached = pdf.attachment(name)?.with_context(|| {
+            format!("{} does not carry `{name}`, as reports do since their pages can be traced; make it again with `just report`", named())
+        })?;
+        attached.map_err(|why| anyhow::anyhow!("`{name}` of {} cannot be unpacked: {why}", named()))
+    };
+    let printed: Vec<Printed> = serde_json::from_slice(&attached(PAGES)?)
+        .with_context(|| format!("`{PAGES}` of {} is not understood", named()))?;
+    let values = values(&attached(VALUES)?).with_context(|| format!("`{VALUES}` of {} is not understood", named()))?;
+    let on_page: Vec<What> = printed.into_iter().filter(|one| one.page == page).map(|one| one.what).collect();
+    print!("page {page} of {}", path.display());
+    print!("{}", described(&on_page, &values));
+    Ok(())
+}
+
+fn values(list: &[u8]) -> Result<BTreeMap<String, Listed>> {
+    let rows = csv::Reader::from_reader(list).into_deserialize();
+    rows.map(|row| row.map(|listed: Listed| (listed.key.clone(), listed)).map_err(Into::into)).collect()
+}
+
+/// The rest of the line that names the page, and a line for each number.
+fn described(on_page: &[What], values: &BTreeMap<String, Listed>) -> String {
+    let mut lines = String::new();
+    let mut line = |key: &str| {
+        let _ = match values.get(key) {
+            Some(Listed { text, file, row, column, .. }) => {
+                writeln!(lines, "{key} = {text} ({file}, row `{row}`, column `{column}`)")
+            }
+            None => writeln!(lines, "{key} is not among the values of this report"),
+        };
+    };
+    let (mut in_text, mut in_tables, mut charts) = (0, 0, Vec::new());
+    for what in on_page {
+        match what {
+            What::Value(key) => {
+                in_text += 1;
+                line(key);
+            }
+            What::Row { table, row, columns } => {
+                in_tables += columns.len();
+                columns.iter().for_each(|column| line(&format!("{table}.{row}.{column}")));
+            }
+            What::Chart(name) => charts.push(name),
+        }
+    }
+    let mut text = if on_page.is_empty() {
+        " prints no value\n".to_owned()
+    } else {
+        format!(": {in_text} values in its text, {in_tables} cells of tables, {} charts\n{lines}", charts.len())
+    };
+    for chart in charts {
+        let step = chart.split('_').next().unwrap_or_default();
+        let _ = writeln!(text, "chart {chart} (figures/{chart}.svg, drawn from the summaries of `{step}`)");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIST: &str = "key,text,exact,file,row,column\n\
+        cache.arms.all.p50_us,1.05 ms,1050.2,cache_arms.csv,all,p50_us\n\
+        cache.arms.off.p50_us,2.10 ms,2100.4,cache_arms.csv,off,p50_us\n";
+
+    #[test]
+    fn a_page_tells_its_values_its_rows_and_its_charts() {
+        let pages = r#"[
+            {"value": "cache.arms.all.p50_us", "page": 3},
+            {"row": {"table": "cache.arms", "row": "off", "columns": ["p50_us", "gone"]}, "page": 3},
+            {"chart": "cache_latency", "page": 4}
+        ]"#;
+        let printed: Vec<Printed> = serde_json::from_str(pages).unwrap();
+        assert_eq!(printed.iter().map(|one| one.page).collect::<Vec<_>>(), [3, 3, 4]);
+        let all: Vec<What> = printed.into_iter().map(|one| one.what).collect();
+        insta::assert_snapshot!(described(&all, &values(LIST.as_bytes()).unwrap()), @r"
+        : 1 values in its text, 2 cells of tables, 1 charts
+        cache.arms.all.p50_us = 1.05 ms (cache_arms.csv, row `all`, column `p50_us`)
+        cache.arms.off.p50_us = 2.10 ms (cache_arms.csv, row `off`, column `p50_us`)
+        cache.arms.off.gone is not among the values of this report
+        chart cache_latency (figures/cache_latency.svg, drawn from the summaries of `cache`)
+        ");
+        assert_eq!(described(&[], &BTreeMap::new()), " prints no value\n");
+    }
+}
