@@ -102,6 +102,23 @@ impl CalibrateParameters {
     pub(super) fn slices(&self) -> Slices {
         Slices { blocks: self.blocks, rounds: self.rounds, pause_s: self.pause_s }
     }
+
+    fn validate(&self) -> Result<()> {
+        ensure!(
+            self.freeze_s > 0.0 && self.freeze_s <= self.freeze_window_s / 4.0,
+            "`calibrate.freeze_s = {}`: a server is frozen for at most a quarter of the window",
+            self.freeze_s
+        );
+        for (key, value) in [("calibrate.delay_us", self.delay_us), ("calibrate.cpu_us", self.cpu_us)] {
+            ensure!(value <= 1_000_000, "`{key} = {value}`: the app bears at most 1,000,000 µs");
+        }
+        ensure!(
+            (0.02..=1.0).contains(&self.pause_s),
+            "`calibrate.pause_s = {}`: between slices there are 0.02 to 1 seconds, in which requests end and counters are read",
+            self.pause_s
+        );
+        Ok(())
+    }
 }
 
 /// How the price of an index is measured.
@@ -292,6 +309,7 @@ impl Profile {
 
     fn validate(&self) -> Result<()> {
         let (cache, surge, calibrate, capacity) = (&self.cache, &self.surge, &self.calibrate, &self.capacity);
+        calibrate.validate()?;
         capacity.validate()?;
         for (key, value) in [
             ("calibrate.warm_up_s", calibrate.warm_up_s),
@@ -366,19 +384,6 @@ impl Profile {
             (0.1..=1.0).contains(&surge.nodes.limit_share),
             "`surge.nodes.limit_share = {}`: a limited server may use between 0.1 and 1 of a processor",
             surge.nodes.limit_share
-        );
-        ensure!(
-            calibrate.freeze_s > 0.0 && calibrate.freeze_s <= calibrate.freeze_window_s / 4.0,
-            "`calibrate.freeze_s = {}`: a server is frozen for at most a quarter of the window",
-            calibrate.freeze_s
-        );
-        for (key, value) in [("calibrate.delay_us", calibrate.delay_us), ("calibrate.cpu_us", calibrate.cpu_us)] {
-            ensure!(value <= 1_000_000, "`{key} = {value}`: the app bears at most 1,000,000 µs");
-        }
-        ensure!(
-            (0.02..=1.0).contains(&calibrate.pause_s),
-            "`calibrate.pause_s = {}`: between slices there are 0.02 to 1 seconds, in which requests end and counters are read",
-            calibrate.pause_s
         );
         let explain = &self.explain;
         ensure!(
