@@ -8,6 +8,7 @@ mod compare;
 mod document;
 mod environment;
 mod ingredients;
+mod kept;
 mod manifest;
 mod notebook;
 mod page;

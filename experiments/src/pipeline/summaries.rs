@@ -1,26 +1,17 @@
-//! The summaries of the results that are there. Making them reads every row, so they are kept beside the results for as long as
-//! neither the rows nor this program change; a kept summary is the same as a new one, to the last bit.
-
-use std::{fs, path::Path};
+//! The summaries of the results that are there. Making them reads every row, so they are kept; a kept summary is the same as a new one,
+//! to the last bit.
 
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
 
+use super::kept;
 use crate::{
     aggregate::{Frames, column},
     results::{
-        ResultsFolder, StepRecord, hash_bytes,
+        ResultsFolder, StepRecord,
         summary::{Cell, SummaryTable},
     },
     steps::{STEPS, Step},
 };
-
-/// What is kept, and for which rows and which program it holds.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    identity: String,
-    tables: Vec<SummaryTable>,
-}
 
 /// The summary tables of every step with results.
 ///
@@ -39,26 +30,10 @@ pub(super) fn summaries(results: &ResultsFolder) -> Result<Vec<SummaryTable>> {
 /// The summary tables of one step, after proving that its rows are what was measured.
 pub(super) fn of_step(results: &ResultsFolder, step: &dyn Step, record: &StepRecord) -> Result<Vec<SummaryTable>> {
     results.check_tables(record, step.tables())?;
-    let path = results.path().join(format!(".{}.summary.json", step.name()));
-    let identity = identity(record)?;
-    if let Some(kept) = kept(&path).filter(|kept| kept.identity == identity) {
-        return Ok(kept.tables);
-    }
-    let tables = summarise(results, step, record)?;
-    // Only a convenience: without it the next report takes a little longer.
-    let _ = serde_json::to_vec(&Kept { identity, tables: tables.clone() }).map(|bytes| fs::write(&path, bytes));
-    Ok(tables)
-}
-
-fn kept(path: &Path) -> Option<Kept> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
-}
-
-/// The rows by their hashes, and this program by its file, which is new after every build.
-fn identity(record: &StepRecord) -> Result<String> {
-    let program = std::env::current_exe().and_then(fs::metadata).context("cannot look at this program's own file")?;
-    let rows = serde_json::to_string(record)?;
-    Ok(hash_bytes(format!("{rows}{}{:?}", program.len(), program.modified()?).as_bytes()))
+    let path = results.path().join(format!(".{}.summary", step.name()));
+    let make = || anyhow::Ok(serde_json::to_vec(&summarise(results, step, record)?)?);
+    let tables = kept::or_made(&path, &serde_json::to_string(record)?, make)?;
+    serde_json::from_slice(&tables).with_context(|| format!("the summaries of `{}` cannot be kept", step.name()))
 }
 
 fn summarise(results: &ResultsFolder, step: &dyn Step, record: &StepRecord) -> Result<Vec<SummaryTable>> {
