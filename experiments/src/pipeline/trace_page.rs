@@ -1,7 +1,12 @@
 //! From a page of a report to everything that it prints: values of the text, rows of tables, charts, each with its cell. It asks the
 //! PDF alone, which carries the list of its pages and of its values; whether these are right is for `verify` to say.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+    path::Path,
+};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -28,14 +33,17 @@ enum What {
     Chart(String),
 }
 
-/// A value as the report lists it.
-#[derive(Debug, Deserialize)]
-struct Listed {
-    key: String,
-    text: String,
-    file: String,
-    row: String,
-    column: String,
+impl What {
+    /// The keys of its values.
+    fn keys(&self) -> Vec<String> {
+        match self {
+            Self::Value(key) => vec![key.clone()],
+            Self::Row { table, row, columns } => {
+                columns.iter().map(|column| format!("{table}.{row}.{column}")).collect()
+            }
+            Self::Chart(_) => Vec::new(),
+        }
+    }
 }
 
 /// Prints what page `page`, counted from one, of the report at `path` prints, and where each number of it comes from.
@@ -58,53 +66,60 @@ pub fn trace_page(path: &Path, page: usize) -> Result<()> {
     };
     let printed: Vec<Printed> = serde_json::from_slice(&attached(PAGES)?)
         .with_context(|| format!("`{PAGES}` of {} is not understood", named()))?;
-    let values = values(&attached(VALUES)?).with_context(|| format!("`{VALUES}` of {} is not understood", named()))?;
     let on_page: Vec<What> = printed.into_iter().filter(|one| one.page == page).map(|one| one.what).collect();
-    print!("page {page} of {}", path.display());
-    print!("{}", described(&on_page, &values));
+    let keys = on_page.iter().flat_map(What::keys).collect();
+    let values =
+        values(&attached(VALUES)?, &keys).with_context(|| format!("`{VALUES}` of {} is not understood", named()))?;
+    print!("page {page} of {}{}", path.display(), described(&on_page, &values));
     Ok(())
 }
 
-fn values(list: &[u8]) -> Result<BTreeMap<String, Listed>> {
-    let rows = csv::Reader::from_reader(list).into_deserialize();
-    rows.map(|row| row.map(|listed: Listed| (listed.key.clone(), listed)).map_err(Into::into)).collect()
-}
-
-/// The rest of the line that names the page, and a line for each number.
-fn described(on_page: &[What], values: &BTreeMap<String, Listed>) -> String {
-    let mut lines = String::new();
-    let mut line = |key: &str| {
-        let _ = match values.get(key) {
-            Some(Listed { text, file, row, column, .. }) => {
-                writeln!(lines, "{key} = {text} ({file}, row `{row}`, column `{column}`)")
-            }
-            None => writeln!(lines, "{key} is not among the values of this report"),
-        };
-    };
-    let (mut in_text, mut in_tables, mut charts) = (0, 0, Vec::new());
-    for what in on_page {
-        match what {
-            What::Value(key) => {
-                in_text += 1;
-                line(key);
-            }
-            What::Row { table, row, columns } => {
-                in_tables += columns.len();
-                columns.iter().for_each(|column| line(&format!("{table}.{row}.{column}")));
-            }
-            What::Chart(name) => charts.push(name),
+/// How the values with these keys are printed, and in brackets their cells. Of a list of thousands a page prints some dozen.
+fn values(list: &[u8], keys: &BTreeSet<String>) -> Result<BTreeMap<String, String>> {
+    let mut reader = csv::Reader::from_reader(list);
+    let names = reader.headers()?.clone();
+    let place =
+        |name: &str| names.iter().position(|own| own == name).with_context(|| format!("it has no column `{name}`"));
+    let [key, text, file, row, column] =
+        [place("key")?, place("text")?, place("file")?, place("row")?, place("column")?];
+    let mut values = BTreeMap::new();
+    let mut record = csv::StringRecord::new();
+    while reader.read_record(&mut record)? {
+        if let Some(found) = keys.get(&record[key]) {
+            let words =
+                format!("{} ({}, row `{}`, column `{}`)", &record[text], &record[file], &record[row], &record[column]);
+            values.insert(found.clone(), words);
         }
     }
-    let mut text = if on_page.is_empty() {
-        " prints no value\n".to_owned()
-    } else {
-        format!(": {in_text} values in its text, {in_tables} cells of tables, {} charts\n{lines}", charts.len())
-    };
-    for chart in charts {
-        let step = chart.split('_').next().unwrap_or_default();
-        let _ = writeln!(text, "chart {chart} (figures/{chart}.svg, drawn from the summaries of `{step}`)");
+    Ok(values)
+}
+
+/// The rest of the line that names the page, and a line for each number and each chart.
+fn described(on_page: &[What], values: &BTreeMap<String, String>) -> String {
+    if on_page.is_empty() {
+        return " prints no value\n".to_owned();
     }
-    text
+    let (mut in_text, mut in_tables, mut charts) = (0, 0, 0);
+    let mut lines = String::new();
+    for what in on_page {
+        let keys = what.keys();
+        match what {
+            What::Value(_) => in_text += 1,
+            What::Row { .. } => in_tables += keys.len(),
+            What::Chart(name) => {
+                charts += 1;
+                let step = name.split('_').next().unwrap_or_default();
+                let _ = writeln!(lines, "chart {name} (figures/{name}.svg, drawn from the summaries of `{step}`)");
+            }
+        }
+        for key in keys {
+            let _ = match values.get(&key) {
+                Some(words) => writeln!(lines, "{key} = {words}"),
+                None => writeln!(lines, "{key} is not among the values of this report"),
+            };
+        }
+    }
+    format!(": values in its text {in_text}, cells of tables {in_tables}, charts {charts}\n{lines}")
 }
 
 #[cfg(test)]
@@ -125,13 +140,15 @@ mod tests {
         let printed: Vec<Printed> = serde_json::from_str(pages).unwrap();
         assert_eq!(printed.iter().map(|one| one.page).collect::<Vec<_>>(), [3, 3, 4]);
         let all: Vec<What> = printed.into_iter().map(|one| one.what).collect();
-        insta::assert_snapshot!(described(&all, &values(LIST.as_bytes()).unwrap()), @r"
-        : 1 values in its text, 2 cells of tables, 1 charts
+        let keys = all.iter().flat_map(What::keys).collect();
+        insta::assert_snapshot!(described(&all, &values(LIST.as_bytes(), &keys).unwrap()), @r"
+        : values in its text 1, cells of tables 2, charts 1
         cache.arms.all.p50_us = 1.05 ms (cache_arms.csv, row `all`, column `p50_us`)
         cache.arms.off.p50_us = 2.10 ms (cache_arms.csv, row `off`, column `p50_us`)
         cache.arms.off.gone is not among the values of this report
         chart cache_latency (figures/cache_latency.svg, drawn from the summaries of `cache`)
         ");
         assert_eq!(described(&[], &BTreeMap::new()), " prints no value\n");
+        assert!(values(b"key,text\na,1\n", &keys).unwrap_err().to_string().contains("it has no column `file`"));
     }
 }
