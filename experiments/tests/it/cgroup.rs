@@ -157,6 +157,25 @@ impl Busy {
         self.0.id()
     }
 
+    /// What `read` says while all of it stands still, so that the readings of two sources are of the same moment, whatever else the
+    /// machine does between them.
+    fn stopped<T>(&self, read: impl FnOnce() -> T) -> T {
+        let group = Pid::from_raw(self.pid().cast_signed());
+        killpg(group, Signal::SIGSTOP).unwrap();
+        while !self.stands_still() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let said = read();
+        killpg(group, Signal::SIGCONT).unwrap();
+        said
+    }
+
+    /// A process that waits to be reaped stands still as well.
+    fn stands_still(&self) -> bool {
+        let mut own = procfs::process::all_processes().unwrap().filter_map(|process| process.ok()?.stat().ok());
+        own.all(|stat| stat.pgrp != self.pid().cast_signed() || ['T', 'Z', 'X'].contains(&stat.state))
+    }
+
     /// The idle one is the first.
     fn idle_child(&self) -> u32 {
         let children = text(Path::new(&format!("/proc/{0}/task/{0}/children", self.pid())));
@@ -201,9 +220,10 @@ fn a_group_and_the_processes_tell_the_same_of_a_busy_child() {
     let (mut groups, mut processes) = (source::open().unwrap(), source::of_processes().unwrap());
     assert_eq!((groups.name(), processes.name()), (tree.version().name(), "proc"));
     let read = |source: &mut dyn Source| source.read(&component, Detail::Cpu).unwrap()[0];
-    let before = (read(groups.as_mut()), read(processes.as_mut()));
+    let mut read_both = || busy.stopped(|| (read(groups.as_mut()), read(processes.as_mut())));
+    let before = read_both();
     std::thread::sleep(Duration::from_secs(1));
-    let after = (read(groups.as_mut()), read(processes.as_mut()));
+    let after = read_both();
     let [by_group, by_processes] =
         [(before.0, after.0), (before.1, after.1)].map(|(before, after)| Usage::difference(&before, &after));
     println!("{by_group:?} by the group, {by_processes:?} by the processes");
