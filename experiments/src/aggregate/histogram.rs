@@ -1,11 +1,10 @@
-//! Percentiles of stored histograms. Buckets are added up first; percentiles themselves are never averaged.
+//! Percentiles of stored histograms. Buckets are put together first; percentiles themselves are never averaged.
 
-use std::{collections::HashMap, hash::Hash, ops::Range};
+use std::{collections::HashMap, hash::Hash};
 
 use anyhow::Result;
 use polars::prelude::{
-    Column, DataFrame, DataType, Expr, IdxCa, IdxSize, IntoLazy, LazyFrame, NamedFrom, PolarsError, Series,
-    SortMultipleOptions, col,
+    DataFrame, DataType, Expr, IdxCa, IdxSize, IntoLazy, LazyFrame, NamedFrom, Series, SortMultipleOptions, col,
 };
 
 /// Percentiles of `histogram` (columns `by…`, `bucket`, `count`), one row per group: for each `(quantile, name)` a column with
@@ -22,57 +21,46 @@ pub fn percentiles(
     quantiles: &[(f64, &str)],
 ) -> Result<LazyFrame> {
     let columns: Vec<Expr> = by.iter().copied().chain([bucket, count]).map(col).collect();
-    let mut sorting: Vec<&str> = by.to_vec();
-    sorting.push(bucket);
-    let merged = summed(&histogram.clone().select(columns).collect()?, by, bucket, count)?;
-    let merged = merged.sort(sorting, SortMultipleOptions::default())?;
-    let groups = groups(&merged, by)?;
-    let (buckets, counts) = (merged.column(bucket)?.i64()?, merged.column(count)?.i64()?);
-    let of_group = |group: &Range<usize>, quantile: f64| {
-        let pairs: Vec<(i64, i64)> =
-            group.clone().filter_map(|row| Some((buckets.get(row)?, counts.get(row)?))).collect();
-        percentile(&pairs, quantile)
-    };
-    let firsts: Vec<IdxSize> = groups.iter().map(|group| IdxSize::try_from(group.start)).collect::<Result<_, _>>()?;
-    let mut found = merged.select(by.iter().copied())?.take(&IdxCa::from_vec("rows".into(), firsts))?;
+    // As slices below, because polars hands out one cell at a time through a call that is not inlined.
+    let mut frame = histogram.clone().select(columns).collect()?.drop_nulls(Some(&[bucket, count]))?;
+    frame.rechunk_mut();
+    let groups = groups(&frame, by, bucket, count)?;
+    let firsts: Vec<IdxSize> = groups.iter().map(|group| IdxSize::try_from(group.row)).collect::<Result<_, _>>()?;
+    let mut found = frame.select(by.iter().copied())?.take(&IdxCa::from_vec("rows".into(), firsts))?;
     for (quantile, name) in quantiles {
-        let cells: Vec<Option<i64>> = groups.iter().map(|group| of_group(group, *quantile)).collect();
+        let cells: Vec<Option<i64>> = groups.iter().map(|group| percentile(&group.pairs, *quantile)).collect();
         found.with_column(Series::new((*name).into(), cells).into())?;
     }
-    Ok(found.lazy())
+    Ok(found.sort(by.iter().copied(), SortMultipleOptions::default())?.lazy())
 }
 
-/// One row for each group and bucket, with the sum of its counts. Rows of one trial stand together, so that most of them have the group
-/// of the row before; to look each up among all groups would cost many times as much.
-fn summed(frame: &DataFrame, by: &[&str], bucket: &str, count: &str) -> Result<DataFrame> {
-    // As slices, because polars hands out one cell at a time through a call that is not inlined.
-    let mut frame = frame.drop_nulls(Some(&[bucket, count]))?;
-    frame.rechunk_mut();
+/// The observations of one group.
+struct Group {
+    /// A row that shows which group it is.
+    row: usize,
+    /// Bucket and count, ascending; a bucket may come several times.
+    pairs: Vec<(i64, i64)>,
+}
+
+/// The groups of a frame in one piece. Rows of one trial stand together, so that most of them have the group of the row before; to look each
+/// up among all groups would cost many times as much.
+fn groups(frame: &DataFrame, by: &[&str], bucket: &str, count: &str) -> Result<Vec<Group>> {
     let keys: Vec<Vec<u32>> =
         by.iter().map(|name| codes(frame.column(name)?.as_materialized_series())).collect::<Result<_, _>>()?;
     let (buckets, counts) = (frame.column(bucket)?.i64()?.cont_slice()?, frame.column(count)?.i64()?.cont_slice()?);
-    let mut groups: HashMap<Vec<u32>, HashMap<i64, Sum>> = HashMap::new();
-    let mut rows = buckets.iter().zip(counts).enumerate().peekable();
-    while let Some((first, _)) = rows.peek() {
-        let key: Vec<u32> = keys.iter().map(|codes| codes[*first]).collect();
-        let group = groups.entry(key.clone()).or_default();
-        let is_same = |row: usize| keys.iter().zip(&key).all(|(codes, code)| codes[row] == *code);
-        while let Some((row, (bucket, count))) = rows.next_if(|(row, _)| is_same(*row)) {
-            group.entry(*bucket).or_insert(Sum { row, count: 0 }).count += count;
-        }
+    let mut groups: HashMap<Vec<u32>, Group> = HashMap::new();
+    let mut row = 0;
+    while row < buckets.len() {
+        let key: Vec<u32> = keys.iter().map(|codes| codes[row]).collect();
+        let differs = |other: usize| keys.iter().zip(&key).any(|(codes, code)| codes[other] != *code);
+        let end = (row + 1..buckets.len()).find(|other| differs(*other)).unwrap_or(buckets.len());
+        let group = groups.entry(key).or_insert_with(|| Group { row, pairs: Vec::new() });
+        group.pairs.extend(buckets[row..end].iter().copied().zip(counts[row..end].iter().copied()));
+        row = end;
     }
-    let sums: Vec<Sum> = groups.into_values().flat_map(HashMap::into_values).collect();
-    let firsts: Vec<IdxSize> = sums.iter().map(|sum| IdxSize::try_from(sum.row)).collect::<Result<_, _>>()?;
-    let mut merged = frame.take(&IdxCa::from_vec("rows".into(), firsts))?;
-    let counts: Vec<i64> = sums.into_iter().map(|sum| sum.count).collect();
-    merged.with_column(Series::new(count.into(), counts).into())?;
-    Ok(merged)
-}
-
-/// The observations of one bucket of one group, and a row that shows both.
-struct Sum {
-    row: usize,
-    count: i64,
+    let mut groups: Vec<Group> = groups.into_values().collect();
+    groups.iter_mut().for_each(|group| group.pairs.sort_unstable());
+    Ok(groups)
 }
 
 /// A small number for each value of a column, the same for the same value.
@@ -96,20 +84,6 @@ fn codes(series: &Series) -> Result<Vec<u32>> {
         DataType::Boolean => number(series.bool()?.iter()),
         _ => number(series.i64()?.iter()),
     })
-}
-
-/// The rows of each group of a sorted frame.
-fn groups(sorted: &DataFrame, by: &[&str]) -> Result<Vec<Range<usize>>> {
-    let columns: Vec<&Column> = by.iter().map(|name| sorted.column(name)).collect::<Result<_, _>>()?;
-    let mut starts = Vec::new();
-    for row in 0..sorted.height() {
-        let differs = |column: &&Column| Ok::<_, PolarsError>(column.get(row)? != column.get(row - 1)?);
-        if row == 0 || columns.iter().map(differs).collect::<Result<Vec<_>, _>>()?.contains(&true) {
-            starts.push(row);
-        }
-    }
-    let ends = starts.iter().skip(1).copied().chain([sorted.height()]);
-    Ok(starts.iter().copied().zip(ends).map(|(start, end)| start..end).collect())
 }
 
 /// The smallest bucket of ascending `(bucket, count)` pairs at or below which that share of all observations lies.
