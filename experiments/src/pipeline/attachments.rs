@@ -1,11 +1,7 @@
 //! What travels inside of a report: everything that it is a function of, its values with their cells, and the list of all that. A CSV
 //! that is long goes by columns, which keeps a report small enough to be sent.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 
@@ -51,8 +47,7 @@ fn add_step(ingredients: &Ingredients, record: Option<&StepRecord>, step: &str, 
     if let Some(record) = record {
         for file in record.tables.iter().map(|table| table.file.as_str()).chain(["step.json"]) {
             let bytes = read(&results.step(step).join(file))?;
-            let packed_at = results.path().join(format!(".{step}.{file}.columns"));
-            list.add_rows(&format!("{RESULTS}/{step}/{file}"), &format!("{file} of the step {step}"), bytes, packed_at);
+            list.add(&format!("{RESULTS}/{step}/{file}"), &format!("{file} of the step {step}"), bytes);
         }
         let text = |file: &String| Ok((file.clone(), String::from_utf8(read(&results.step(step).join(file))?)?));
         let texts: Texts = record.texts.iter().map(|text| &text.file).map(text).collect::<Result<_>>()?;
@@ -89,19 +84,14 @@ struct Item {
     form: Form,
     description: String,
     bytes: Vec<u8>,
-    /// Where its columns are kept, if it has any.
-    packed_at: Option<PathBuf>,
 }
 
 impl Item {
-    /// Writes it by columns, if it is a long CSV and comes back from that as it was.
-    fn pack(&mut self) {
+    /// Writes it by columns, which are kept in `folder`, if it comes back from that as it was.
+    fn pack(&mut self, folder: &Path) {
         let pack = || std::str::from_utf8(&self.bytes).ok().and_then(pack_columns).map(String::into_bytes).ok_or(());
-        let packed = match &self.packed_at {
-            Some(path) => kept::or_made(path, &hash_bytes(&self.bytes), pack),
-            None => pack(),
-        };
-        if let Ok(packed) = packed {
+        let path = folder.join(format!(".{}.columns", self.name));
+        if let Ok(packed) = kept::or_made(&path, &hash_bytes(&self.bytes), pack) {
             self.name = format!("{}.columns.txt", self.name.trim_end_matches(".csv"));
             self.description += ", by columns";
             self.form = Form::Columns;
@@ -126,14 +116,6 @@ impl List {
         self.push((name, path.to_owned(), Form::Whole), description, bytes);
     }
 
-    /// Adds rows, whose columns are kept at `packed_at`.
-    fn add_rows(&mut self, path: &str, description: &str, bytes: Vec<u8>, packed_at: PathBuf) {
-        self.add(path, description, bytes);
-        if let Some(item) = self.0.last_mut() {
-            item.packed_at = Some(packed_at);
-        }
-    }
-
     /// Adds texts that belong below `folder`; nothing where there is none.
     fn add_texts(&mut self, name: &str, folder: &str, description: &str, texts: &Texts) -> Result<()> {
         if !texts.is_empty() {
@@ -144,7 +126,7 @@ impl List {
     }
 
     fn push(&mut self, (name, path, form): (String, String, Form), description: &str, bytes: Vec<u8>) {
-        self.0.push(Item { name, path, form, description: description.to_owned(), bytes, packed_at: None });
+        self.0.push(Item { name, path, form, description: description.to_owned(), bytes });
     }
 
     /// The attachments, and with them the list itself.
@@ -152,11 +134,11 @@ impl List {
         // The rows are most of what a report carries, and writing them by columns is most of what is done here: side by side.
         std::thread::scope(|scope| {
             for item in self.0.iter_mut().filter(|item| item.is_long_csv()) {
-                scope.spawn(|| item.pack());
+                scope.spawn(|| item.pack(ingredients.results.path()));
             }
         });
         let (mut entries, mut attachments) = (Vec::new(), Vec::new());
-        for Item { name, path, form, description, bytes, .. } in self.0 {
+        for Item { name, path, form, description, bytes } in self.0 {
             entries.push(Entry { name: name.clone(), path, form, sha256: hash_bytes(&bytes), bytes: bytes.len() });
             attachments.push(Attachment { media_type: media_type(&name).to_owned(), name, description, bytes });
         }
