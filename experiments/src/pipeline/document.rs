@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     report::{self, BuildOptions, Document, Provenance, Section, Source, Status, Typst},
-    results::{ResultsFolder, StepRecord, dictionary as dictionary_of},
-    steps::{Figure, STEPS},
+    results::{ResultsFolder, StepRecord, dictionary as dictionary_of, summary::SummaryTable},
+    steps::{Figure, STEPS, Step},
 };
 
 /// What becomes of results whose inputs have changed since they were measured.
@@ -111,8 +111,8 @@ pub(super) fn document_of(ingredients: &Ingredients) -> Result<Document> {
         newest_result_unix_s: 0,
     };
     let mut records = Vec::new();
-    for section in &ingredients.sections {
-        records.extend(add_step(&ingredients.results, section, &mut document)?);
+    for (section, measured) in ingredients.sections.iter().zip(all_measured(ingredients)) {
+        records.extend(add_step(&ingredients.results, section, measured?, &mut document)?);
     }
     if !stale(ingredients).is_empty() {
         add_notice(&mut document, "numbers with a dagger are stale: their inputs changed");
@@ -122,11 +122,46 @@ pub(super) fn document_of(ingredients: &Ingredients) -> Result<Document> {
     Ok(document)
 }
 
+/// What the results of a step make by themselves.
+struct Measured {
+    step: &'static dyn Step,
+    record: Option<StepRecord>,
+    tables: Vec<SummaryTable>,
+    figures: Vec<Figure>,
+}
+
+/// Those of each section, in order. To summarise rows takes seconds, so the steps are looked at side by side.
+fn all_measured(ingredients: &Ingredients) -> Vec<Result<Measured>> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = ingredients
+            .sections
+            .iter()
+            .map(|section| scope.spawn(|| measured(&ingredients.results, &section.step)))
+            .collect();
+        let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+        joined.map(|outcome| outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    })
+}
+
+fn measured(results: &ResultsFolder, name: &str) -> Result<Measured> {
+    let step = STEPS.iter().find(|step| step.name() == name);
+    let step = *step.with_context(|| format!("this version of Loadbook has no step `{name}`"))?;
+    let Some(record) = results.record(name)? else {
+        return Ok(Measured { step, record: None, tables: Vec::new(), figures: Vec::new() });
+    };
+    let tables = summaries::of_step(results, step, &record)?;
+    let figures = step.draw(&tables).with_context(|| format!("cannot draw the figures of `{name}`"))?;
+    Ok(Measured { step, record: Some(record), tables, figures })
+}
+
 /// Adds the section of a step, and returns under which conditions it was measured.
-fn add_step(results: &ResultsFolder, state: &SectionState, document: &mut Document) -> Result<Option<StepRecord>> {
-    let step = STEPS.iter().find(|step| step.name() == state.step);
-    let step = *step.with_context(|| format!("this version of Loadbook has no step `{}`", state.step))?;
-    let record = results.record(step.name())?;
+fn add_step(
+    results: &ResultsFolder,
+    state: &SectionState,
+    measured: Measured,
+    document: &mut Document,
+) -> Result<Option<StepRecord>> {
+    let Measured { step, record, tables, figures } = measured;
     let failure = results.failure(step.name())?;
     let mut section = Section {
         step: step.name().to_owned(),
@@ -137,12 +172,8 @@ fn add_step(results: &ResultsFolder, state: &SectionState, document: &mut Docume
         provenance: Vec::new(),
     };
     if let Some(record) = &record {
-        let tables = summaries::of_step(results, step, record)?;
-        for Figure { name, svg } in
-            step.draw(&tables).with_context(|| format!("cannot draw the figures of `{}`", step.name()))?
-        {
-            document.figures.insert(format!("{}_{name}", step.name()), svg);
-        }
+        let figures = figures.into_iter().map(|Figure { name, svg }| (format!("{}_{name}", step.name()), svg));
+        document.figures.extend(figures);
         document.tables.extend(tables);
         section.status = match state.stale.as_slice() {
             [] => Status::Current,
