@@ -114,9 +114,12 @@ fn wake(waiting: &Receiver<Waiting>) {
 fn spend(cpu: Duration) -> Duration {
     let Some(start) = thread_cpu() else { return Duration::ZERO };
     loop {
-        let spent = thread_cpu().map_or(cpu, |now| now.saturating_sub(start));
-        if spent >= cpu {
-            return spent;
+        let Some(now) = thread_cpu() else { return cpu };
+        if now.saturating_sub(start) >= cpu {
+            // The way back from the first reading and the way into the last lie between the two, the other halves do not: together they
+            // are as long as one more reading takes, which is itself spent on top.
+            let last = thread_cpu().unwrap_or(now);
+            return last.saturating_sub(start) + last.saturating_sub(now);
         }
         std::hint::spin_loop();
     }
