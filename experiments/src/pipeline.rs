@@ -265,8 +265,9 @@ impl Run<'_> {
                 .line(&format!("{}: going on after {kept_trials} finished trials of an interrupted run", step.name()));
         }
         if blog.is_none() {
-            let runs = self.project.runs();
-            *blog = Some(Blog::start(self.programs.clone(), &runs, self.profile.data, self.profile.seed).await?);
+            let (runs, profile) = (self.project.runs(), &self.profile);
+            let (placing, data, seed) = (profile.placement, profile.data, profile.seed);
+            *blog = Some(Blog::start(self.programs.clone(), &runs, placing, data, seed).await?);
         }
         let blog = blog.as_mut().context("the blog was started")?;
         let out = self.results.begin(step.name())?;

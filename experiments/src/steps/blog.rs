@@ -9,6 +9,7 @@ use sqlx::{PgPool, postgres::PgPoolOptions};
 
 use super::profile::DataParameters;
 use crate::load::run::Runner;
+use crate::probe::awake::{Awake, Watch};
 use crate::stack::{
     self, AppOptions, AppServer, Balancing, CacheLevels, LocalCache, Nginx, NginxOptions, PostgresSettings,
     RedisSettings, RunFolder, Stack, supervise,
@@ -23,6 +24,17 @@ pub struct Programs {
     pub app: PathBuf,
     /// `nginx/nginx.conf.template`.
     pub nginx_template: PathBuf,
+}
+
+/// Where a profile wants the load generator to run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Placing {
+    /// On a processor of its own, where there are two or more.
+    #[default]
+    Pinned,
+    /// On all of them, beside the system.
+    Shared,
 }
 
 /// On which processors the load generator and the system under test run.
@@ -41,11 +53,12 @@ pub enum Placement {
 }
 
 impl Placement {
-    /// Apart where there are two processors or more: the generator gets the last one.
+    /// What is wanted, as far as this machine has it: the generator's own processor is the last one.
     #[must_use]
-    pub fn of_this_machine() -> Self {
+    pub fn on_this_machine(wanted: Placing) -> Self {
         let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         match count {
+            _ if wanted == Placing::Shared => Self::Shared,
             0 | 1 => Self::Shared,
             _ if !cfg!(target_os = "linux") => Self::Shared,
             count => Self::Pinned { system: (0..count - 1).collect(), generator: vec![count - 1] },
@@ -81,6 +94,8 @@ pub struct Blog {
     pub folder: RunFolder,
     /// Who runs where.
     pub placement: Placement,
+    /// Keeps the system's processors awake, where it has some of its own.
+    awake: Option<Awake>,
     /// How much was seeded.
     pub data: DataParameters,
     programs: Programs,
@@ -133,10 +148,20 @@ impl Blog {
     ///
     /// # Errors
     /// When a store does not start; its log is shown.
-    pub async fn start(programs: Programs, runs: &Path, data: DataParameters, seed: u64) -> Result<Self> {
+    pub async fn start(
+        programs: Programs,
+        runs: &Path,
+        placing: Placing,
+        data: DataParameters,
+        seed: u64,
+    ) -> Result<Self> {
         let folder = RunFolder::temporary(runs, programs.stack.clone())?;
-        let stack = Stack::start(&folder, &PostgresSettings::default(), &RedisSettings::default()).await?;
-        Ok(Self { stack, folder, placement: Placement::of_this_machine(), data, programs, seed })
+        // Once a minute it would take a dozen milliseconds from whichever arm has its turn. What is measured was vacuumed when it was made.
+        let settings = PostgresSettings { autovacuum: false, ..PostgresSettings::default() };
+        let stack = Stack::start(&folder, &settings, &RedisSettings::default()).await?;
+        let placement = Placement::on_this_machine(placing);
+        let awake = placement.system().map(Awake::keep).transpose()?;
+        Ok(Self { stack, folder, placement, awake, data, programs, seed })
     }
 
     /// The seeded database with or without the secondary indexes, made at its first use. Whoever writes takes a clone.
@@ -319,6 +344,12 @@ impl Blog {
         let Some(system) = self.placement.system() else { return Ok(()) };
         crate::probe::placement::place(pid, system)
             .with_context(|| format!("cannot move the process {pid} to the processors {system:?}"))
+    }
+
+    /// Tells how fast the system's processors are while it works; absent where it shares them with the generator.
+    #[must_use]
+    pub fn watch(&self) -> Option<Watch> {
+        self.awake.as_ref().map(Awake::watch)
     }
 
     /// Who runs the load generator: this crate's own program, which ends with this process.

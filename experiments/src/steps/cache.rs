@@ -70,6 +70,7 @@ impl Step for CacheStep {
     fn parameters(&self, profile: &Profile) -> Result<serde_json::Value> {
         Ok(serde_json::json!({
             "data": profile.data,
+            "placement": profile.placement,
             "cache": profile.cache,
             "smallest_effect_percent": profile.smallest_effect_percent,
         }))

@@ -71,6 +71,7 @@ impl Step for CalibrateStep {
     fn parameters(&self, profile: &Profile) -> Result<serde_json::Value> {
         Ok(serde_json::json!({
             "data": profile.data,
+            "placement": profile.placement,
             "attempts": profile.attempts,
             "calibrate": profile.calibrate,
             "smallest_effect_percent": profile.smallest_effect_percent,

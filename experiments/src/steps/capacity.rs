@@ -79,6 +79,7 @@ impl Step for CapacityStep {
     fn parameters(&self, profile: &Profile) -> Result<serde_json::Value> {
         Ok(serde_json::json!({
             "data": profile.data,
+            "placement": profile.placement,
             "attempts": profile.attempts,
             "capacity": profile.capacity,
             "smallest_effect_percent": profile.smallest_effect_percent,

@@ -53,6 +53,7 @@ impl Step for ExplainStep {
     fn parameters(&self, profile: &Profile) -> Result<serde_json::Value> {
         Ok(serde_json::json!({
             "data": profile.data,
+            "placement": profile.placement,
             "explain": profile.explain,
             "smallest_effect_percent": profile.smallest_effect_percent,
         }))

@@ -28,7 +28,7 @@ use crate::{
 };
 
 pub use bench::{Bench, blocks};
-pub use blog::{Blog, Placement, Programs, Setup};
+pub use blog::{Blog, Placement, Placing, Programs, Setup};
 pub use estimate::{Estimate, Forecast, replay};
 pub use events::{Event, EventKind, EventLog, Span, read_events, spans};
 pub use journal::Kept;

@@ -8,7 +8,10 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::trial::{Slices, slices::PAUSE_S};
+use super::{
+    blog::Placing,
+    trial::{Slices, slices::PAUSE_S},
+};
 use crate::stats::{Limits, Search};
 
 /// The parameters of one run.
@@ -21,6 +24,9 @@ pub struct Profile {
     pub smallest_effect_percent: f64,
     /// How often a trial is tried at most before its place in the block stays empty.
     pub attempts: u32,
+    /// Whether the generator gets a processor of its own.
+    #[serde(default)]
+    pub placement: Placing,
     /// Size of the blog.
     pub data: DataParameters,
     /// Parameters of the step `calibrate`.

@@ -62,6 +62,7 @@ impl Step for SchemaStep {
     fn parameters(&self, profile: &Profile) -> Result<serde_json::Value> {
         Ok(serde_json::json!({
             "data": profile.data,
+            "placement": profile.placement,
             "schema": profile.schema,
             "smallest_effect_percent": profile.smallest_effect_percent,
         }))

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use experiments::steps::{Blog, DataParameters, Programs};
+use experiments::steps::{Blog, DataParameters, Placing, Programs};
 use sqlx::PgPool;
 
 use crate::support;
@@ -25,7 +25,7 @@ async fn what_a_trial_wrote_is_gone_for_the_next() {
     // No server is started here.
     let programs = Programs { stack: support::programs(), app: PathBuf::new(), nginx_template };
     let data = DataParameters { users: 20, posts: 50, comments: 200, tags: 10 };
-    let mut blog = Blog::start(programs, runs.path(), data, 1).await.unwrap();
+    let mut blog = Blog::start(programs, runs.path(), Placing::Pinned, data, 1).await.unwrap();
     let name = blog.trial_database("trial_0").await.unwrap();
     let pool = blog.pool(&name).await.unwrap();
     let seeded = content(&pool).await;

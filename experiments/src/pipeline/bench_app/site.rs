@@ -11,7 +11,7 @@ use super::{
 use crate::{
     probe::placement,
     stack::{AppOptions, AppServer, CacheLevels, LocalCache, Process},
-    steps::{Blog, DataParameters, Programs},
+    steps::{Blog, DataParameters, Placing, Programs},
 };
 
 /// Ways of keeping the cache in a server's own memory, as the contenders are called.
@@ -71,7 +71,7 @@ impl Site {
         data: DataParameters,
         seed: u64,
     ) -> Result<Self> {
-        let mut blog = Blog::start(programs.clone(), &project.runs(), data, seed).await?;
+        let mut blog = Blog::start(programs.clone(), &project.runs(), Placing::Pinned, data, seed).await?;
         ensure!(
             blog.placement.system().is_some(),
             "the generator needs a processor of its own; run this on Linux with two processors or more"
