@@ -6,12 +6,10 @@
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::time::{ClockId, clock_gettime};
-use serde::{Deserialize, Serialize};
 
 use super::cores::bind;
 
@@ -22,11 +20,12 @@ const NUMBERS: usize = 32 << 10;
 /// Steps of a round, some 10 µs.
 const STEPS: u32 = 4_000;
 
-/// Threads that keep processors awake. They end when it is dropped.
+/// Threads that keep processors awake. They end when it is dropped; nobody waits for that, since where others keep a processor busy a
+/// thread may not get to see it for a while.
 #[derive(Debug)]
 pub struct Awake {
     stop: Arc<AtomicBool>,
-    threads: Vec<(Arc<Counts>, Option<JoinHandle<()>>)>,
+    threads: Vec<Arc<Counts>>,
 }
 
 /// Who may ask how fast the processors are.
@@ -40,7 +39,7 @@ struct Counts {
 }
 
 /// What was done so far, on all of them together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Done {
     /// Rounds of the same work.
     pub rounds: u64,
@@ -83,9 +82,9 @@ impl Awake {
                 }
             };
             let thread = std::thread::Builder::new().name(format!("awake-{processor}")).spawn(work);
-            let thread = thread.context("cannot start a thread that keeps a processor awake")?;
-            awake.threads.push((counts, Some(thread)));
+            thread.context("cannot start a thread that keeps a processor awake")?;
             told.recv().context("a thread that keeps a processor awake panicked")??;
+            awake.threads.push(counts);
         }
         Ok(awake)
     }
@@ -93,17 +92,13 @@ impl Awake {
     /// Somebody who may ask how fast the processors are.
     #[must_use]
     pub fn watch(&self) -> Watch {
-        Watch(self.threads.iter().map(|(counts, _)| Arc::clone(counts)).collect())
+        Watch(self.threads.clone())
     }
 }
 
 impl Drop for Awake {
     fn drop(&mut self) {
         self.stop.store(true, Relaxed);
-        // Where others keep a processor busy the thread may not get to see it for a while, and nobody has to wait for that.
-        for (_, thread) in &mut self.threads {
-            drop(thread.take());
-        }
     }
 }
 

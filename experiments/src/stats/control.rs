@@ -1,7 +1,7 @@
 //! Control variates: what was seen beside a difference, and has a part in it, explains that part away. It knows nothing of what either is.
 
 /// Fewer pairs than this do not tell how much of a difference its control explains.
-pub const SMALLEST_PAIRS: usize = 30;
+const SMALLEST_PAIRS: usize = 30;
 
 /// Differences without what their controls explain.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,7 +15,7 @@ pub struct Controlled {
 /// Takes out of each difference `y` of a pair `(y, x)` what its control `x` explains: `y - slope * x`. The control must have nothing to do
 /// with the effect that is looked for, and be zero on average; then the adjusted differences have the same centre as the others and
 /// scatter less. The slope is that of all pairs of points of a group, the median weighted by their distance: neither what sets groups
-/// apart nor a few wild points have a part in it. With fewer than [`SMALLEST_PAIRS`], or a control that does not vary, the differences stay
+/// apart nor a few wild points have a part in it. With fewer than 30 pairs, or a control that does not vary, the differences stay
 /// as they are.
 ///
 /// Sources: Lavenberg and Welch, A perspective on the use of control variables, Management Science 27 (1981); in experiments on

@@ -31,7 +31,7 @@ mod verdict;
 pub use apart::{Apart, Estimate, compare_apart};
 pub use bootstrap::{Bootstrap, RESAMPLES, SMALLEST_VALUES};
 pub use capacity::{Capacity, Limits, Next, Search, Tried};
-pub use control::{Controlled, SMALLEST_PAIRS, controlled};
+pub use control::{Controlled, controlled};
 pub use equivalence::{EQUIVALENCE_CONFIDENCE, is_equivalent};
 pub use freeze::{Freeze, closed_loop_affected_share};
 pub use hodges_lehmann::hodges_lehmann;

@@ -140,19 +140,16 @@ fn log_ratios(values: &PerRound, arm: &str, baselines: &[&str]) -> Differences {
 /// The Hodges-Lehmann estimate over the rounds of each block, of what a control does not explain. A control that is not there for every
 /// round explains nothing.
 fn typical(differences: Differences, control: Option<Differences>) -> Typical {
-    let pair =
-        |block: &i64, round: &u32, difference: &f64| Some((*difference, *control.as_ref()?.get(block)?.get(round)?));
+    let is_whole = |control: &Differences| {
+        let known = |block: &i64, round: &u32| control.get(block).is_some_and(|rounds| rounds.contains_key(round));
+        differences.iter().all(|(block, rounds)| rounds.keys().all(|round| known(block, round)))
+    };
+    let control = control.filter(is_whole);
+    let control_of = |block: &i64, round: &u32| control.as_ref().map_or(0.0, |control| control[block][round]);
     let pairs_of = |(block, rounds): (&i64, &BTreeMap<u32, f64>)| {
-        rounds.iter().map(|(round, difference)| pair(block, round, difference)).collect()
+        rounds.iter().map(|(round, difference)| (*difference, control_of(block, round))).collect()
     };
-    let Controlled { slope, differences: adjusted } = match differences.iter().map(pairs_of).collect::<Option<Vec<_>>>()
-    {
-        Some(pairs) => controlled(&pairs),
-        None => Controlled {
-            slope: 0.0,
-            differences: differences.values().map(|rounds| rounds.values().copied().collect()).collect(),
-        },
-    };
+    let Controlled { slope, differences: adjusted } = controlled(&differences.iter().map(pairs_of).collect::<Vec<_>>());
     let blocks = differences.keys().zip(adjusted);
     Typical { blocks: blocks.filter_map(|(block, found)| Some((*block, hodges_lehmann(&found)?))).collect(), slope }
 }
