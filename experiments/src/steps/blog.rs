@@ -94,8 +94,8 @@ pub struct Blog {
     pub folder: RunFolder,
     /// Who runs where.
     pub placement: Placement,
-    /// Keeps the system's processors awake, where it has some of its own.
-    awake: Option<Awake>,
+    /// Keep the system's processors and the generator's awake, where each has some of its own.
+    awake: Option<[Awake; 2]>,
     /// How much was seeded.
     pub data: DataParameters,
     programs: Programs,
@@ -160,7 +160,11 @@ impl Blog {
         let settings = PostgresSettings { autovacuum: false, ..PostgresSettings::default() };
         let stack = Stack::start(&folder, &settings, &RedisSettings::default()).await?;
         let placement = Placement::on_this_machine(placing);
-        let awake = placement.system().map(Awake::keep).transpose()?;
+        // All or none: where one processor of a virtual machine is always busy, its host is slow to wake the others.
+        let awake = match placement.system() {
+            Some(system) => Some([Awake::keep(system)?, Awake::keep(placement.generator())?]),
+            None => None,
+        };
         Ok(Self { stack, folder, placement, awake, data, programs, seed })
     }
 
@@ -349,7 +353,7 @@ impl Blog {
     /// Tells how fast the system's processors are while it works; absent where it shares them with the generator.
     #[must_use]
     pub fn watch(&self) -> Option<Watch> {
-        self.awake.as_ref().map(Awake::watch)
+        self.awake.as_ref().map(|[system, _]| system.watch())
     }
 
     /// Who runs the load generator: this crate's own program, which ends with this process.
