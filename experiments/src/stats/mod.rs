@@ -5,7 +5,6 @@
 //! - [`compare`] and [`compare_family`] turn per-block ratios into a [`Verdict`]; below them lie the estimate
 //!   ([`hodges_lehmann`]), its interval ([`Bootstrap`]), the test ([`sign_flip_test`]), the correction for several
 //!   metrics ([`holm_adjusted`]) and equivalence ([`is_equivalent`]). [`shuffled`] asks how often all of it cries wolf.
-//! - [`controlled`] takes out of differences what something seen beside them explains.
 //! - [`compare_apart`] gives a verdict on two runs that share no block.
 //! - [`warm_up`] and [`steadiness`] say which part of a series may be measured.
 //! - [`percentile`] and [`percentile_interval`] read merged histograms.
@@ -15,7 +14,6 @@
 mod apart;
 mod bootstrap;
 mod capacity;
-mod control;
 mod equivalence;
 mod freeze;
 mod hodges_lehmann;
@@ -31,7 +29,6 @@ mod verdict;
 pub use apart::{Apart, Estimate, compare_apart};
 pub use bootstrap::{Bootstrap, RESAMPLES, SMALLEST_VALUES};
 pub use capacity::{Capacity, Limits, Next, Search, Tried};
-pub use control::{Controlled, controlled};
 pub use equivalence::{EQUIVALENCE_CONFIDENCE, is_equivalent};
 pub use freeze::{Freeze, closed_loop_affected_share};
 pub use hodges_lehmann::hodges_lehmann;

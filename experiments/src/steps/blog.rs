@@ -9,7 +9,6 @@ use sqlx::{PgPool, postgres::PgPoolOptions};
 
 use super::profile::DataParameters;
 use crate::load::run::Runner;
-use crate::probe::awake::{Awake, Watch};
 use crate::stack::{
     self, AppOptions, AppServer, Balancing, CacheLevels, LocalCache, Nginx, NginxOptions, PostgresSettings,
     RedisSettings, RunFolder, Stack, supervise,
@@ -94,8 +93,6 @@ pub struct Blog {
     pub folder: RunFolder,
     /// Who runs where.
     pub placement: Placement,
-    /// Keep the system's processors and the generator's awake, where each has some of its own.
-    awake: Option<[Awake; 2]>,
     /// How much was seeded.
     pub data: DataParameters,
     programs: Programs,
@@ -160,12 +157,7 @@ impl Blog {
         let settings = PostgresSettings { autovacuum: false, ..PostgresSettings::default() };
         let stack = Stack::start(&folder, &settings, &RedisSettings::default()).await?;
         let placement = Placement::on_this_machine(placing);
-        // All or none: where one processor of a virtual machine is always busy, its host is slow to wake the others.
-        let awake = match placement.system() {
-            Some(system) => Some([Awake::keep(system)?, Awake::keep(placement.generator())?]),
-            None => None,
-        };
-        Ok(Self { stack, folder, placement, awake, data, programs, seed })
+        Ok(Self { stack, folder, placement, data, programs, seed })
     }
 
     /// The seeded database with or without the secondary indexes, made at its first use. Whoever writes takes a clone.
@@ -348,12 +340,6 @@ impl Blog {
         let Some(system) = self.placement.system() else { return Ok(()) };
         crate::probe::placement::place(pid, system)
             .with_context(|| format!("cannot move the process {pid} to the processors {system:?}"))
-    }
-
-    /// Tells how fast the system's processors are while it works; absent where it shares them with the generator.
-    #[must_use]
-    pub fn watch(&self) -> Option<Watch> {
-        self.awake.as_ref().map(|[system, _]| system.watch())
     }
 
     /// Who runs the load generator: this crate's own program, which ends with this process.

@@ -24,7 +24,6 @@ pub(crate) const ALLOWED: &[&str] = &[
     "MSER-5",
     "Hesterberg 2015",
     "Bulej et al. 2020",
-    "Deng et al. 2013",
     "(1 + _α_ (_N_ − 1) + _β N_ (_N_ − 1))",
     "Gunther 2007",
 ];

@@ -7,8 +7,7 @@ use anyhow::Result;
 use super::{
     super::trial::{
         metrics::{self, PerTrial},
-        overview,
-        rounds::{self, PerRound},
+        overview, rounds,
         rows::{CounterRow, TrialRow},
     },
     frozen::Frozen,
@@ -18,8 +17,8 @@ use crate::{
     aggregate::{Frames, column, to_rows},
     results::summary::{Cell, SummaryTable},
     stats::{
-        Bootstrap, Compared, Direction, Interval, RESAMPLES, SEED, Shuffled, compare, compare_family, median,
-        noise_floor, shuffled,
+        Bootstrap, Compared, Direction, Interval, RESAMPLES, SEED, Shuffled, compare_family, median, noise_floor,
+        shuffled,
     },
 };
 
@@ -29,16 +28,14 @@ const SHUFFLES: usize = 200;
 pub(super) const STEP: &str = "calibrate";
 
 pub(super) fn summarise(frames: &Frames) -> Result<Vec<SummaryTable>> {
-    let pace_ns = rounds::pace_ns(frames, "steady")?;
-    let metrics = same_arm(frames, &pace_ns)?;
+    let metrics = same_arm(frames)?;
     let frozen = Frozen::read(frames)?;
     Ok(vec![
         design(frames)?,
         noise(&metrics)?,
-        control(frames, &pace_ns)?,
         pairs(&metrics)?,
         shuffles(&metrics)?,
-        effects(frames, &pace_ns)?,
+        effects(frames)?,
         frozen.loops()?,
         frozen.quantiles()?,
         lag(frames)?,
@@ -55,11 +52,10 @@ struct SameArm {
     pairs: BTreeMap<i64, (f64, f64)>,
 }
 
-fn same_arm(frames: &Frames, pace_ns: &PerRound) -> Result<[SameArm; 3]> {
+fn same_arm(frames: &Frames) -> Result<[SameArm; 3]> {
     let [first, second, ..] = super::COMPARED;
     let metric = |name, meaning, values: PerTrial| SameArm { name, meaning, pairs: paired(&values, first, second) };
-    let cpu_us = rounds::cpu_us_per_request(frames, "steady")?;
-    let cpu_ratios = rounds::typical_ratios(&cpu_us, second, first, Some(pace_ns)).blocks;
+    let cpu_ratios = rounds::typical_ratios(&rounds::cpu_us_per_request(frames, "steady")?, second, first);
     Ok([
         SameArm {
             name: "cpu",
@@ -129,34 +125,6 @@ fn noise(metrics: &[SameArm]) -> Result<SummaryTable> {
     to_rows(STEP, "noise", columns, rows.collect())
 }
 
-/// One row: what the pace of the processors has to do with the cost of a request.
-fn control(frames: &Frames, pace_ns: &PerRound) -> Result<SummaryTable> {
-    let [first, second, ..] = super::COMPARED;
-    let cpu_us = rounds::cpu_us_per_request(frames, "steady")?;
-    let slope = rounds::typical_ratios(&cpu_us, second, first, Some(pace_ns)).slope;
-    let plain: Vec<f64> = rounds::typical_ratios(&cpu_us, second, first, None).blocks.into_values().collect();
-    let plain = compare(&plain, Direction::LowerIsBetter, 0.0, SEED);
-    let mut paces: Vec<f64> = pace_ns.values().flat_map(BTreeMap::values).copied().collect();
-    paces.sort_by(f64::total_cmp);
-    let tenth = |from: usize| paces.get(paces.len() * from / 10).copied();
-    let row = vec![
-        Cell::from("cpu"),
-        Cell::from((slope != 0.0).then_some(slope)),
-        Cell::from(plain.interval.map(noise_floor)),
-        Cell::from(tenth(9).zip(tenth(1)).map(|(slow, fast)| slow / fast - 1.0)),
-    ];
-    let columns = vec![
-        column("metric", "what is explained: server CPU time per request"),
-        column("slope", "by how much its logarithm grows with that of the pace; empty where the pace explains nothing"),
-        column("plain_floor_share", "half the width of the interval of an arm against itself, were nothing explained"),
-        column(
-            "pace_spread_share",
-            "how much slower the processors were in the slowest tenth of the slices than in the fastest",
-        ),
-    ];
-    to_rows(STEP, "control", columns, vec![row])
-}
-
 /// One row per block: the ratios of the two trials of one arm.
 fn pairs(metrics: &[SameArm]) -> Result<SummaryTable> {
     let blocks = metrics.iter().flat_map(|metric| metric.pairs.keys().copied());
@@ -196,12 +164,11 @@ fn shuffles(metrics: &[SameArm]) -> Result<SummaryTable> {
 }
 
 /// One row per known effect: what the server says it added, and what was found from outside.
-fn effects(frames: &Frames, pace_ns: &PerRound) -> Result<SummaryTable> {
+fn effects(frames: &Frames) -> Result<SummaryTable> {
     let [first, second, ..] = super::COMPARED;
     let (mean_us, cpu_us) = (rounds::mean_us(frames, "steady")?, rounds::cpu_us_per_request(frames, "steady")?);
-    // Who waits is woken by a thread more, which the caches feel; who works for nothing does so without memory.
     let delays_us = rounds::found_beside(&mean_us, &rounds::added_us(frames, "steady")?, "delayed", [first, second]);
-    let cpus_us = rounds::typical_differences(&cpu_us, "loaded", [first, second], Some(pace_ns));
+    let cpus_us = rounds::typical_differences(&cpu_us, "loaded", [first, second]);
     let rows = [
         Effect {
             name: "delay",

@@ -216,7 +216,6 @@ fn conclude(mut parts: Vec<Part>, slices: &[Slice], place: Place, detail: Detail
             mean_us: mean_latency_us(seen, &slice.of),
             added_us: cost.added_us,
             steal_share: cost.steal_share,
-            pace_ns: cost.pace_ns,
         });
         Tried { slices: rows.collect(), ..tried }
     });

@@ -38,10 +38,7 @@ impl Values {
     fn ratios(&self, arm: &str, baseline: &str) -> Vec<f64> {
         match self {
             Self::PerTrial(values) => ratios(values, arm, baseline),
-            // The arms differ in what they do to the caches of a processor, so that its pace may not explain anything.
-            Self::PerRound(values) => {
-                rounds::typical_ratios(values, arm, baseline, None).blocks.into_values().collect()
-            }
+            Self::PerRound(values) => rounds::typical_ratios(values, arm, baseline).into_values().collect(),
         }
     }
 }

@@ -12,7 +12,6 @@ use super::{
 use crate::{
     probe::{
         app::{self, Metrics},
-        awake::{Done, Watch},
         canary::{self, Canary},
         component::{Component, Snapshot, Usage},
         nginx, postgres, redis,
@@ -32,8 +31,6 @@ pub(super) struct Sources {
     pub(super) apps: Vec<(String, Metrics)>,
     /// The system's processor, to be asked how fast it is; absent where it shares all with the generator.
     pub(super) processor: Option<usize>,
-    /// How fast the system's processors are while it works; absent likewise.
-    pub(super) watch: Option<Watch>,
 }
 
 /// When a trial is read.
@@ -93,16 +90,12 @@ pub(super) struct Cost {
     pub(super) added_us: Option<f64>,
     /// The part of the processors' time that the host gave to others.
     pub(super) steal_share: Option<f64>,
-    /// CPU time of a round of the work that kept the system's processors awake.
-    pub(super) pace_ns: Option<f64>,
 }
 
 /// Everything that is counted, at one moment.
 #[derive(Clone)]
 struct Edge {
     snapshot: Snapshot,
-    /// What was done to keep the system's processors awake.
-    done: Option<Done>,
     postgres: postgres::Counters,
     redis: redis::Counters,
     nginx: nginx::Counters,
@@ -191,7 +184,6 @@ impl Readings {
                 cpu_us: used.values().map(Usage::cpu_us).sum(),
                 added_us: added_us(start, end),
                 steal_share: stolen([(start, end)].into_iter()),
-                pace_ns: pace_ns(start, end),
             }
         })
     }
@@ -271,10 +263,7 @@ impl Readings {
     /// window does not pay for the questions.
     async fn read(&mut self, detail: Detail, side: Side) -> Result<Edge> {
         let Self { sources, reader, .. } = self;
-        let mut snapshot = || {
-            let done = sources.watch.as_ref().map(Watch::read);
-            Ok::<_, anyhow::Error>((Snapshot::read(reader.as_mut(), &sources.components, detail)?, done))
-        };
+        let mut snapshot = || Snapshot::read(reader.as_mut(), &sources.components, detail);
         let first = if side == Side::End { Some(snapshot()?) } else { None };
         let apps = async {
             let mut apps = Vec::with_capacity(sources.apps.len());
@@ -290,8 +279,8 @@ impl Readings {
             apps
         )
         .context("cannot read the counters of a service")?;
-        let (snapshot, done) = first.map_or_else(snapshot, Ok)?;
-        Ok(Edge { snapshot, done, postgres, redis, nginx, apps })
+        let snapshot = first.map_or_else(snapshot, Ok)?;
+        Ok(Edge { snapshot, postgres, redis, nginx, apps })
     }
 
     /// Rows of each phase as a whole, and of each second.
@@ -406,11 +395,6 @@ fn added_us(start: &Edge, end: &Edge) -> Option<f64> {
         requests += of("handicap_requests");
     }
     (requests > 0.0).then(|| 1e6 * added_s / requests)
-}
-
-/// How slow the system's processors were between two readings.
-fn pace_ns(start: &Edge, end: &Edge) -> Option<f64> {
-    Done::difference(start.done.as_ref()?, end.done.as_ref()?).round_ns()
 }
 
 /// The part of the processors' time that the host gave to others between these readings.

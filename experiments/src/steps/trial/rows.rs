@@ -93,8 +93,6 @@ row! {
         added_us: Option<f64>,
         /// Part of the processors' time that the host gave to others; empty where the machine does not tell.
         steal_share: Option<f64>,
-        /// CPU time of a round of the work that keeps the system's processors awake: how slow they were; empty where nothing keeps them so.
-        pace_ns: Option<f64>,
     }
 }
 

@@ -55,7 +55,6 @@ impl Site {
             nginx: nginx::Status::new(servers.nginx.status_url())?,
             apps: metrics.collect::<Result<_>>()?,
             processor: bench.blog.placement.system().and_then(<[usize]>::first).copied(),
-            watch: bench.blog.watch(),
         };
         let readings = Readings::new(sources, sampling)?;
         let base_url = match (load.target, servers.apps.first()) {
