@@ -56,11 +56,10 @@ impl Placement {
     #[must_use]
     pub fn on_this_machine(wanted: Placing) -> Self {
         let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        match count {
-            _ if wanted == Placing::Shared => Self::Shared,
-            0 | 1 => Self::Shared,
-            _ if !cfg!(target_os = "linux") => Self::Shared,
-            count => Self::Pinned { system: (0..count - 1).collect(), generator: vec![count - 1] },
+        if wanted == Placing::Pinned && count > 1 && cfg!(target_os = "linux") {
+            Self::Pinned { system: (0..count - 1).collect(), generator: vec![count - 1] }
+        } else {
+            Self::Shared
         }
     }
 
@@ -390,5 +389,24 @@ impl Servers {
             outcomes.push(app.stop().await);
         }
         outcomes.into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_generator_is_where_the_profile_wants_it() {
+        let shared = Placement::on_this_machine(Placing::Shared);
+        assert_eq!((shared.system(), shared.generator()), (None, [].as_slice()));
+        let count = std::thread::available_parallelism().unwrap().get();
+        let pinned = Placement::on_this_machine(Placing::Pinned);
+        if count > 1 && cfg!(target_os = "linux") {
+            let all: Vec<usize> = pinned.system().unwrap().iter().chain(pinned.generator()).copied().collect();
+            assert_eq!((all, pinned.generator().len()), ((0..count).collect(), 1));
+        } else {
+            assert_eq!(pinned, Placement::Shared);
+        }
     }
 }
