@@ -22,7 +22,7 @@ pub struct PostgresSettings {
     pub max_connections: u32,
     /// Whether a commit waits for the disk. `fsync` stays on either way: a crash loses the last commits, never the data.
     pub synchronous_commit: bool,
-    /// Whether tables are vacuumed and analysed in the background. A step that measures single queries switches it off.
+    /// Whether tables are vacuumed and analysed in the background. A run that measures switches it off.
     pub autovacuum: bool,
     /// Just-in-time compilation of expensive queries. Off, because the first executions would carry the compiler's time.
     pub jit: bool,
