@@ -67,13 +67,8 @@ impl Step for CacheStep {
         ARMS.iter().map(|arm| arm.name.to_owned()).collect()
     }
 
-    fn parameters(&self, profile: &Profile) -> Result<serde_json::Value> {
-        Ok(serde_json::json!({
-            "data": profile.data,
-            "placement": profile.placement,
-            "cache": profile.cache,
-            "smallest_effect_percent": profile.smallest_effect_percent,
-        }))
+    fn own_parameters(&self, profile: &Profile) -> Result<Vec<(&'static str, serde_json::Value)>> {
+        Ok(vec![("cache", serde_json::to_value(profile.cache)?)])
     }
 
     fn planned_s(&self, profile: &Profile) -> f64 {

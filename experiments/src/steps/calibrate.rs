@@ -68,14 +68,11 @@ impl Step for CalibrateStep {
         COMPARED.iter().chain(&FROZEN).chain([&PACED]).map(|arm| (*arm).to_owned()).collect()
     }
 
-    fn parameters(&self, profile: &Profile) -> Result<serde_json::Value> {
-        Ok(serde_json::json!({
-            "data": profile.data,
-            "placement": profile.placement,
-            "attempts": profile.attempts,
-            "calibrate": profile.calibrate,
-            "smallest_effect_percent": profile.smallest_effect_percent,
-        }))
+    fn own_parameters(&self, profile: &Profile) -> Result<Vec<(&'static str, serde_json::Value)>> {
+        Ok(vec![
+            ("attempts", serde_json::to_value(profile.attempts)?),
+            ("calibrate", serde_json::to_value(profile.calibrate)?),
+        ])
     }
 
     fn planned_s(&self, profile: &Profile) -> f64 {

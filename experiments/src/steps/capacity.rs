@@ -76,14 +76,11 @@ impl Step for CapacityStep {
         ARMS.iter().chain([&CLOSED]).map(|arm| arm.name.to_owned()).collect()
     }
 
-    fn parameters(&self, profile: &Profile) -> Result<serde_json::Value> {
-        Ok(serde_json::json!({
-            "data": profile.data,
-            "placement": profile.placement,
-            "attempts": profile.attempts,
-            "capacity": profile.capacity,
-            "smallest_effect_percent": profile.smallest_effect_percent,
-        }))
+    fn own_parameters(&self, profile: &Profile) -> Result<Vec<(&'static str, serde_json::Value)>> {
+        Ok(vec![
+            ("attempts", serde_json::to_value(profile.attempts)?),
+            ("capacity", serde_json::to_value(&profile.capacity)?),
+        ])
     }
 
     fn planned_s(&self, profile: &Profile) -> f64 {

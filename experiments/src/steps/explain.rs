@@ -50,13 +50,8 @@ impl Step for ExplainStep {
         measure::ARMS.map(str::to_owned).to_vec()
     }
 
-    fn parameters(&self, profile: &Profile) -> Result<serde_json::Value> {
-        Ok(serde_json::json!({
-            "data": profile.data,
-            "placement": profile.placement,
-            "explain": profile.explain,
-            "smallest_effect_percent": profile.smallest_effect_percent,
-        }))
+    fn own_parameters(&self, profile: &Profile) -> Result<Vec<(&'static str, serde_json::Value)>> {
+        Ok(vec![("explain", serde_json::to_value(profile.explain)?)])
     }
 
     fn planned_s(&self, profile: &Profile) -> f64 {

@@ -20,6 +20,7 @@ mod surge;
 use std::{future::Future, pin::Pin};
 
 use anyhow::Result;
+use serde_json::Value;
 
 use crate::{
     aggregate::Frames,
@@ -62,11 +63,24 @@ pub trait Step: Sync {
     fn figure_names(&self) -> &'static [&'static str];
     /// The configurations it compares.
     fn arms(&self) -> Vec<String>;
+    /// What no other step has of the profile, by name.
+    ///
+    /// # Errors
+    /// When the profile cannot be written as JSON.
+    fn own_parameters(&self, profile: &Profile) -> Result<Vec<(&'static str, Value)>>;
     /// Its part of the profile.
     ///
     /// # Errors
     /// When the profile cannot be written as JSON.
-    fn parameters(&self, profile: &Profile) -> Result<serde_json::Value>;
+    fn parameters(&self, profile: &Profile) -> Result<Value> {
+        let common = [
+            ("data", serde_json::to_value(profile.data)?),
+            ("placement", serde_json::to_value(profile.placement)?),
+            ("smallest_effect_percent", serde_json::to_value(profile.smallest_effect_percent)?),
+        ];
+        let all = common.into_iter().chain(self.own_parameters(profile)?);
+        Ok(all.collect())
+    }
     /// About how long it measures, to estimate the time left; preparation included.
     fn planned_s(&self, profile: &Profile) -> f64;
     /// Measures: the only impure method.

@@ -59,13 +59,8 @@ impl Step for SchemaStep {
             .collect()
     }
 
-    fn parameters(&self, profile: &Profile) -> Result<serde_json::Value> {
-        Ok(serde_json::json!({
-            "data": profile.data,
-            "placement": profile.placement,
-            "schema": profile.schema,
-            "smallest_effect_percent": profile.smallest_effect_percent,
-        }))
+    fn own_parameters(&self, profile: &Profile) -> Result<Vec<(&'static str, serde_json::Value)>> {
+        Ok(vec![("schema", serde_json::to_value(profile.schema)?)])
     }
 
     fn planned_s(&self, profile: &Profile) -> f64 {

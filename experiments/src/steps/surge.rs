@@ -68,13 +68,8 @@ impl Step for SurgeStep {
         ARMS.iter().map(|arm| arm.name).chain(nodes::NAMES).map(str::to_owned).collect()
     }
 
-    fn parameters(&self, profile: &Profile) -> Result<serde_json::Value> {
-        Ok(serde_json::json!({
-            "data": profile.data,
-            "placement": profile.placement,
-            "surge": profile.surge,
-            "smallest_effect_percent": profile.smallest_effect_percent,
-        }))
+    fn own_parameters(&self, profile: &Profile) -> Result<Vec<(&'static str, serde_json::Value)>> {
+        Ok(vec![("surge", serde_json::to_value(profile.surge)?)])
     }
 
     fn planned_s(&self, profile: &Profile) -> f64 {
