@@ -58,8 +58,8 @@ pub(super) struct Load {
     pub(super) may_fail: &'static [&'static str],
     /// Whom the generator asks.
     pub(super) target: Target,
-    /// SQL statements of a request that no cache answers, where all kinds of requests have the same.
-    pub(super) statements_per_miss: Option<u64>,
+    /// SQL statements of a request that no cache answers, by the name of its endpoint; empty where they are not checked.
+    pub(super) statements_per_miss: &'static [(&'static str, u64)],
     /// Whether the servers stand still once in the measured window.
     pub(super) freeze: Option<Freeze>,
 }
@@ -77,9 +77,14 @@ impl Load {
             session_start: None,
             may_fail: &[],
             target: Target::Balancer,
-            statements_per_miss: None,
+            statements_per_miss: &[],
             freeze: None,
         }
+    }
+
+    /// What a miss of an endpoint costs in statements. One that is not listed is taken to make none, so that those it makes are noticed.
+    fn statements_of(&self, endpoint: &str) -> u64 {
+        self.statements_per_miss.iter().find(|(name, _)| *name == endpoint).map_or(0, |(_, statements)| *statements)
     }
 
     /// Whether it leaves the database as it was.

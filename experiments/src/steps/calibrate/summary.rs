@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use polars::prelude::{DataType, JoinArgs, JoinType, col, lit};
 
 use super::{
     super::trial::{
         metrics::{self, PerTrial},
         overview, rounds,
-        rows::{CounterRow, TrialRow},
+        rows::{CounterRow, LatencyRow, TrialRow},
     },
     frozen::Frozen,
     rows::CoresRow,
 };
 use crate::{
-    aggregate::{Frames, column, to_rows},
+    aggregate::{Frames, column, percentiles, to_rows, to_summary},
     results::summary::{Cell, SummaryTable},
     stats::{
         Bootstrap, Compared, Direction, Interval, RESAMPLES, SEED, Shuffled, compare_family, median, noise_floor,
@@ -32,6 +33,7 @@ pub(super) fn summarise(frames: &Frames) -> Result<Vec<SummaryTable>> {
     let frozen = Frozen::read(frames)?;
     Ok(vec![
         design(frames)?,
+        answers(frames)?,
         noise(&metrics)?,
         pairs(&metrics)?,
         shuffles(&metrics)?,
@@ -90,6 +92,27 @@ fn design(frames: &Frames) -> Result<SummaryTable> {
         column("measured_s", "measured time of an arm in a block"),
     ];
     to_rows(STEP, "design", columns, vec![row])
+}
+
+/// One row for each kind of request, in the two arms that are one: among which of them their p99 stands.
+fn answers(frames: &Frames) -> Result<SummaryTable> {
+    let [first, second, ..] = super::COMPARED;
+    let of_both = col("arm").eq(lit(first)).or(col("arm").eq(lit(second)));
+    let answered = frames.lazy::<LatencyRow>()?.filter(col("phase").eq(lit("steady")).and(of_both));
+    let answered = metrics::of_valid(answered, &metrics::valid(frames)?);
+    let requests = answered.clone().group_by_stable([col("endpoint")]).agg([col("count").sum().alias("requests")]);
+    let share = (col("requests").cast(DataType::Float64) / col("requests").sum()).alias("share");
+    let times = percentiles(&answered, &["endpoint"], "bucket_us", "count", &[(0.5, "p50_us"), (0.9, "p90_us")])?;
+    let (left, right) = ([col("endpoint")], [col("endpoint")]);
+    let joined = times.join(requests.with_columns([share]), left, right, JoinArgs::new(JoinType::Inner));
+    let columns = [
+        ("endpoint", "the kind of request"),
+        ("requests", "timed requests of both arms in all blocks"),
+        ("share", "their share"),
+        ("p50_us", "median load time"),
+        ("p90_us", "90th percentile of the load time"),
+    ];
+    to_summary(STEP, "answers", joined.select(columns.map(|(name, _)| col(name))), &columns)
 }
 
 /// One row per metric: an arm against itself. Every effect matters here, so that nothing hides behind what does not.

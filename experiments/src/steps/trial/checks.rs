@@ -173,13 +173,13 @@ fn conservation(result: &TrialResult, load: &Load, totals: &Totals, sampling: Sa
         equal("nginx", totals.nginx_requests, asked, "requests");
     }
     equal("the app servers", totals.app_requests, asked, "requests");
-    if let (Some(each), Some(statements)) = (load.statements_per_miss, totals.statements) {
+    if let (false, Some(statements)) = (load.statements_per_miss.is_empty(), totals.statements) {
         let is_counted = |cell: &&ResultCell| {
             sampling == Sampling::EachSecond || result.measured_phases().any(|phase| phase.name == cell.phase)
         };
         let missed = result.cells.iter().filter(|cell| cell.cache != CacheStatus::Hit).filter(is_counted);
-        let missed: u64 = missed.map(|cell| cell.count).sum();
-        equal("postgres", statements, missed * each, "statements");
+        let made: u64 = missed.map(|cell| cell.count * load.statements_of(&cell.endpoint)).sum();
+        equal("postgres", statements, made, "statements");
     }
     doubts
 }

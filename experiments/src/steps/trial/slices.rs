@@ -16,8 +16,9 @@ pub(in crate::steps) const LEAD_S: f64 = 0.02;
 const CLOSED_ROUNDS: usize = 4;
 
 /// A round is left out, for all arms alike, where the host took more than this part of the processors away during one of its slices:
-/// then it says more about the neighbours than about the arms. That is known without a look at what the arms did in it.
-const LARGEST_STEAL_SHARE: f64 = 0.05;
+/// then it says more about the neighbours than about the arms. That is known without a look at what the arms did in it. The kernel counts
+/// in hundredths of a second, so that in a slice of a tenth of a second one count is too many: a dozen requests have waited for so long.
+const LARGEST_STEAL_SHARE: f64 = 0.02;
 
 /// How a block is cut.
 #[derive(Debug, Clone, Copy)]
