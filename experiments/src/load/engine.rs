@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use goose::client::GooseClientBuilder;
 use goose::config::GooseConfiguration;
 use goose::prelude::{GooseAttack, Scenario, Transaction, TransactionFunction};
@@ -54,7 +54,9 @@ pub struct Shared {
     first_measured_phase: usize,
     arrived: Barrier,
     answered: AtomicBool,
-    failed_count: AtomicU64,
+    /// Requests without an answer: those that found nobody, and those that broke off.
+    unreached_count: AtomicU64,
+    broken_count: AtomicU64,
     user_count: u64,
     idle_count: AtomicU64,
 }
@@ -100,7 +102,8 @@ impl Shared {
             first_measured_phase: spec.phases.iter().position(|phase| phase.measured).unwrap_or(0),
             arrived: Barrier::new(spec.users as usize),
             answered: AtomicBool::new(false),
-            failed_count: AtomicU64::new(0),
+            unreached_count: AtomicU64::new(0),
+            broken_count: AtomicU64::new(0),
             user_count: u64::from(spec.users),
             idle_count: AtomicU64::new(0),
         };
@@ -139,11 +142,17 @@ impl Shared {
 
     /// Remembers whether the server answers at all.
     pub fn note_answer(&self, failure: Option<FailureKind>) {
-        if failure.is_some() {
-            self.failed_count.fetch_add(1, Ordering::Relaxed);
-        } else if !self.answered.load(Ordering::Relaxed) {
-            self.answered.store(true, Ordering::Relaxed);
-        }
+        let count = match failure {
+            Some(FailureKind::Connect | FailureKind::NoPort) => &self.unreached_count,
+            Some(FailureKind::Timeout | FailureKind::Body | FailureKind::Request) => &self.broken_count,
+            None => {
+                if !self.answered.load(Ordering::Relaxed) {
+                    self.answered.store(true, Ordering::Relaxed);
+                }
+                return;
+            }
+        };
+        count.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Whether every user has nothing left to send.
@@ -162,13 +171,19 @@ impl Shared {
     /// # Errors
     /// As said.
     pub fn require_answer(&self, within: Duration) -> Result<()> {
-        let failed_count = self.failed_count.load(Ordering::Relaxed);
-        if self.answered.load(Ordering::Relaxed) || failed_count == 0 {
+        let [unreached_count, broken_count] =
+            [&self.unreached_count, &self.broken_count].map(|count| count.load(Ordering::Relaxed));
+        if self.answered.load(Ordering::Relaxed) || unreached_count + broken_count == 0 {
             return Ok(());
         }
+        let url = self.first_url();
+        ensure!(
+            broken_count > 0,
+            "nothing answered at `{url}` within {within:.1?}: {unreached_count} requests failed; is the server running?"
+        );
         bail!(
-            "nothing answered at `{}` within {within:.1?}: {failed_count} requests failed; is the server running?",
-            self.first_url()
+            "`{url}` takes connections, but no answer was complete within {within:.1?}: {broken_count} requests broke off and \
+             {unreached_count} found nobody; look into the log of the server, and whether it speaks HTTP"
         )
     }
 

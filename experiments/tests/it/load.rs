@@ -315,6 +315,24 @@ async fn a_server_that_refuses_ends_the_trial_with_a_clear_error() {
 }
 
 #[tokio::test]
+async fn a_server_that_resets_is_not_taken_for_one_that_is_not_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    // What was sent is not read, so that closing the connection resets it.
+    let resetting = tokio::spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            connection.readable().await.unwrap();
+        }
+    });
+    let spec = spec(&url, folder.path(), vec![phase("open", 30.0, Some(50.0))]);
+    let message = format!("{:#}", runner().run(&spec, async |_| {}).await.unwrap_err());
+    assert!(message.contains(&format!("`{url}` takes connections")) && message.contains("broke off"), "{message}");
+    assert!(!spec.output.exists());
+    resetting.abort();
+}
+
+#[tokio::test]
 async fn dropping_the_run_kills_the_child() {
     let server = Server::start(|_| Reply::ok("x")).await;
     let folder = tempfile::tempdir().unwrap();
