@@ -20,6 +20,10 @@ const CLOSED_ROUNDS: usize = 4;
 /// in hundredths of a second, so that in a slice of a tenth of a second one count is too many: a dozen requests have waited for so long.
 const LARGEST_STEAL_SHARE: f64 = 0.02;
 
+/// Of so many timed requests ten are above the p99, and a tenth more, because they arrive at random. As many must be left of a phase, however
+/// much the host took: a p99 beside neighbours says more than none.
+const FEWEST_TIMED: f64 = 1_100.0;
+
 /// How a block is cut.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::steps) struct Slices {
@@ -87,24 +91,35 @@ pub(crate) fn cut(phases: &[Phase], arms: &[&str], order: &[Vec<usize>], pause_s
     slices
 }
 
-/// Marks the slices of the rounds in which the host took too much, the worst half of the rounds of a phase at most. `shares` are what it
-/// took during each measured slice, where that is known.
+/// Marks the slices of the rounds in which the host took too much, the worst half of the rounds of a phase at most, and fewer where
+/// too few requests for a p99 would be left. `shares` are what it took during each measured slice, where that is known.
 pub(crate) fn mark(slices: &mut [Slice], shares: &[Option<f64>]) {
-    let mut phases: BTreeMap<&str, BTreeMap<usize, f64>> = BTreeMap::new();
+    let mut phases: BTreeMap<&str, (&Phase, BTreeMap<usize, f64>)> = BTreeMap::new();
     let measured = slices.iter().filter(|slice| slice.planned.measured);
     for (slice, share) in measured.zip(shares) {
-        let largest = phases.entry(&slice.of).or_default().entry(slice.round).or_default();
+        let (_, rounds) = phases.entry(&slice.of).or_insert_with(|| (&slice.planned, BTreeMap::new()));
+        let largest = rounds.entry(slice.round).or_default();
         *largest = largest.max(share.unwrap_or(0.0));
     }
     let mut stolen: Vec<(String, usize)> = Vec::new();
-    for (phase, rounds) in phases {
+    for (phase, (planned, rounds)) in phases {
         let mut worst: Vec<_> = rounds.iter().filter(|(_, share)| **share > LARGEST_STEAL_SHARE).collect();
         worst.sort_by(|one, other| other.1.total_cmp(one.1));
-        stolen.extend(worst.into_iter().take(rounds.len() / 2).map(|(round, _)| (phase.to_owned(), *round)));
+        let worst = worst.into_iter().take(most_left_out(planned, rounds.len()));
+        stolen.extend(worst.map(|(round, _)| (phase.to_owned(), *round)));
     }
     for slice in slices.iter_mut().filter(|slice| slice.planned.measured) {
         slice.left_out = stolen.iter().any(|(of, round)| *of == slice.of && *round == slice.round);
     }
+}
+
+/// How many of the rounds of a phase may be left out, where `slice` is one of its slices. One that offers too few requests for a p99
+/// anyhow loses none by it.
+fn most_left_out(slice: &Phase, rounds: usize) -> usize {
+    let timed_per_round = slice.rate_per_s.unwrap_or(0.0) * (slice.duration_s - slice.lead_s);
+    let has_p99 = timed_per_round * rounds as f64 >= FEWEST_TIMED;
+    let needed = if has_p99 { (FEWEST_TIMED / timed_per_round).ceil() as usize } else { 0 };
+    (rounds / 2).min(rounds - needed)
 }
 
 #[cfg(test)]
@@ -147,5 +162,16 @@ mod tests {
         // Where it took much all the time, the better half stays.
         mark(&mut slices, &[Some(0.1), small, Some(0.3), small, Some(0.2), small, Some(0.4), small]);
         assert_eq!(left_out(&slices), [1, 1, 3, 3]);
+    }
+
+    #[test]
+    fn as_many_rounds_stay_as_a_p99_needs() {
+        let slice = |rate_per_s| Phase { lead_s: LEAD_S, ..Phase::new("steady", 0.12, rate_per_s) };
+        // A tenth of a second is timed of each.
+        assert_eq!(most_left_out(&slice(Some(1_000.0)), 32), 16, "half of them is enough");
+        assert_eq!(most_left_out(&slice(Some(1_000.0)), 15), 4);
+        assert_eq!(most_left_out(&slice(Some(1_000.0)), 11), 0);
+        assert_eq!(most_left_out(&slice(Some(1_000.0)), 10), 5, "there is no p99 to lose");
+        assert_eq!(most_left_out(&slice(None), 4), 2);
     }
 }
