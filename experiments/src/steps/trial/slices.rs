@@ -166,12 +166,12 @@ mod tests {
 
     #[test]
     fn as_many_rounds_stay_as_a_p99_needs() {
-        let slice = |rate_per_s| Phase { lead_s: LEAD_S, ..Phase::new("steady", 0.12, rate_per_s) };
-        // A tenth of a second is timed of each.
+        let slice = |rate_per_s| Phase { lead_s: LEAD_S, ..Phase::new("steady", 0.15, rate_per_s) };
+        // 130 requests are timed of each.
         assert_eq!(most_left_out(&slice(Some(1_000.0)), 32), 16, "half of them is enough");
-        assert_eq!(most_left_out(&slice(Some(1_000.0)), 15), 4);
-        assert_eq!(most_left_out(&slice(Some(1_000.0)), 11), 0);
-        assert_eq!(most_left_out(&slice(Some(1_000.0)), 10), 5, "there is no p99 to lose");
+        assert_eq!(most_left_out(&slice(Some(1_000.0)), 12), 3);
+        assert_eq!(most_left_out(&slice(Some(1_000.0)), 9), 0);
+        assert_eq!(most_left_out(&slice(Some(1_000.0)), 8), 4, "there is no p99 to lose");
         assert_eq!(most_left_out(&slice(None), 4), 2);
     }
 }
