@@ -6,7 +6,7 @@ use polars::prelude::{DataType, JoinArgs, JoinType, LazyFrame, SortMultipleOptio
 use super::super::trial::{
     metrics::{self, Metric, Values, of_arm, of_valid},
     overview, rounds,
-    rows::{LatencyRow, ResourceRow, TrialRow},
+    rows::{ResourceRow, TrialRow},
 };
 use crate::{
     aggregate::{Frames, column, percentiles, to_keyed_summary, to_rows, to_summary},
@@ -59,11 +59,7 @@ fn comparison(frames: &Frames, arms: &[&str]) -> Result<SummaryTable> {
 
 /// One row per arm: load times pooled over its blocks, costs as medians over its blocks.
 fn arms_table(frames: &Frames, arms: &[&str]) -> Result<SummaryTable> {
-    let valid = metrics::valid(frames)?;
-    let answered = of_valid(
-        frames.lazy::<LatencyRow>()?.filter(col("phase").eq(lit("steady")).and(col("status").gt(lit(0)))),
-        &valid,
-    );
+    let answered = metrics::answered(frames)?.filter(col("phase").eq(lit("steady")));
     let latency = to_summary(
         "cache",
         "latency",
@@ -81,7 +77,7 @@ fn arms_table(frames: &Frames, arms: &[&str]) -> Result<SummaryTable> {
     let achieved = metrics::achieved_per_s(frames, "steady")?;
     let statements = metrics::counter_per_request(frames, "steady", "postgres", "statements")?;
     let commands = metrics::counter_per_request(frames, "steady", "redis", "commands")?;
-    let memory = memory_of_apps(frames, &valid)?;
+    let memory = memory_of_apps(frames, &metrics::valid(frames)?)?;
     let rows = arms.iter().map(|arm| {
         let from = |table: &SummaryTable, column: &str| table.cell(arm, column).cloned().unwrap_or(Cell::Empty);
         vec![
@@ -178,8 +174,7 @@ fn components(frames: &Frames, arms: &[&str]) -> Result<SummaryTable> {
 
 /// One row per arm and kind of request.
 fn endpoints(frames: &Frames) -> Result<SummaryTable> {
-    let answered = frames.lazy::<LatencyRow>()?.filter(col("phase").eq(lit("steady")).and(col("status").gt(lit(0))));
-    let answered = of_valid(answered, &metrics::valid(frames)?);
+    let answered = metrics::answered(frames)?.filter(col("phase").eq(lit("steady")));
     let keys = ["arm", "endpoint"];
     let latency = percentiles(&answered, &keys, "bucket_us", "count", &QUANTILES)?;
     let by = keys.map(col);

@@ -9,7 +9,7 @@ use super::{
     super::trial::{
         metrics::{self, PerTrial},
         overview, rounds,
-        rows::{CounterRow, LatencyRow, TrialRow},
+        rows::{CounterRow, TrialRow},
     },
     frozen::Frozen,
     rows::CoresRow,
@@ -98,13 +98,12 @@ fn design(frames: &Frames) -> Result<SummaryTable> {
 fn answers(frames: &Frames) -> Result<SummaryTable> {
     let [first, second, ..] = super::COMPARED;
     let of_both = col("arm").eq(lit(first)).or(col("arm").eq(lit(second)));
-    let answered = frames.lazy::<LatencyRow>()?.filter(col("phase").eq(lit("steady")).and(of_both));
-    let answered = metrics::of_valid(answered, &metrics::valid(frames)?);
+    let answered = metrics::answered(frames)?.filter(col("phase").eq(lit("steady")).and(of_both));
     let requests = answered.clone().group_by_stable([col("endpoint")]).agg([col("count").sum().alias("requests")]);
     let share = (col("requests").cast(DataType::Float64) / col("requests").sum()).alias("share");
     let times = percentiles(&answered, &["endpoint"], "bucket_us", "count", &[(0.5, "p50_us"), (0.9, "p90_us")])?;
-    let (left, right) = ([col("endpoint")], [col("endpoint")]);
-    let joined = times.join(requests.with_columns([share]), left, right, JoinArgs::new(JoinType::Inner));
+    let key = [col("endpoint")];
+    let joined = times.join(requests.with_columns([share]), key.clone(), key, JoinArgs::new(JoinType::Inner));
     let columns = [
         ("endpoint", "the kind of request"),
         ("requests", "timed requests of both arms in all blocks"),

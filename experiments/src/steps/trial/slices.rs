@@ -117,9 +117,8 @@ pub(crate) fn mark(slices: &mut [Slice], shares: &[Option<f64>]) {
 /// anyhow loses none by it.
 fn most_left_out(slice: &Phase, rounds: usize) -> usize {
     let timed_per_round = slice.rate_per_s.unwrap_or(0.0) * (slice.duration_s - slice.lead_s);
-    let has_p99 = timed_per_round * rounds as f64 >= FEWEST_TIMED;
-    let needed = if has_p99 { (FEWEST_TIMED / timed_per_round).ceil() as usize } else { 0 };
-    (rounds / 2).min(rounds - needed)
+    let needed = (FEWEST_TIMED / timed_per_round).ceil() as usize;
+    rounds.checked_sub(needed).map_or(rounds / 2, |spare| spare.min(rounds / 2))
 }
 
 #[cfg(test)]
