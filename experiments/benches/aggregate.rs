@@ -1,9 +1,12 @@
 //! Percentiles of ten million rows of histograms, as many as a long run of many workers leaves: how long they take and how much memory the
 //! process needs for them.
 
+mod memory;
+
 use std::{hint::black_box, time::Instant};
 
 use experiments::aggregate::percentiles;
+use memory::peak_bytes;
 use polars::prelude::{IntoLazy as _, df};
 
 const ROWS: usize = 10_000_000;
@@ -34,12 +37,4 @@ fn main() {
         peak_bytes() / 1_000_000,
         before / 1_000_000
     );
-}
-
-/// The most memory that the process has used.
-fn peak_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
-    kilobytes.unwrap_or(0) * 1024
 }

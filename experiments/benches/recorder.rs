@@ -1,6 +1,8 @@
 //! What the bench itself costs: recording a request and making percentiles of what was recorded, each beside a reference that is
 //! measured in the same run. The ratio is the result; the times belong to this machine.
 
+mod memory;
+
 use std::{hint::black_box, sync::Arc, time::Instant};
 
 use experiments::{
@@ -8,12 +10,15 @@ use experiments::{
     load::recorder::{CacheStatus, Recorder, Sample, SparseHistogram},
 };
 use hdrhistogram::Histogram;
+use memory::peak_bytes;
 use polars::prelude::{IntoLazy as _, df};
 
 const ROUNDS: usize = 15;
 const REQUESTS: u64 = 200_000;
 
 fn main() {
+    // First, because the most memory that was ever used is what the system counts.
+    reduce();
     let latencies_us: Vec<u64> = (0..REQUESTS).map(|number| 100 + (number * 2_654_435_761) % 50_000).collect();
     println!("{:<44} {:>12} {:>12} {:>7}", "what", "ours", "reference", "ratio");
     compare(
@@ -31,7 +36,6 @@ fn main() {
         },
     );
     record_requests(&latencies_us);
-    reduce();
     let mut histogram = SparseHistogram::default();
     latencies_us.iter().for_each(|&latency_us| histogram.record(latency_us));
     let (buckets, counts): (Vec<i64>, Vec<i64>) = histogram
@@ -116,11 +120,12 @@ fn reduce() {
     }
     times_s.sort_by(f64::total_cmp);
     println!(
-        "{:<44} {:>9.0} ms for {} requests in {} histograms",
+        "{:<44} {:>9.0} ms for {} requests in {} histograms, at most {} MB with them",
         "reduce the histograms of eight workers",
         times_s[ROUNDS / 2] * 1e3,
         count * WORKERS * SECONDS * CELLS * BUCKETS,
-        cells.len()
+        cells.len(),
+        peak_bytes() / 1_000_000
     );
 }
 
