@@ -6,7 +6,7 @@ use crate::load::spec::Phase;
 
 /// Before each slice nothing is due for so long: the requests of the one before end, and the counters are read. Enough for pages that
 /// are made.
-pub(crate) const PAUSE_S: f64 = 0.1;
+pub(crate) const PAUSE_S: f64 = 0.07;
 
 /// So long after the begin of a slice requests are not timed. An arm that has waited for its turn finds its caches cold, and without this
 /// the slowest hundredth of its requests would be the first of each slice.
