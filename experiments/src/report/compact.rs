@@ -34,12 +34,12 @@ pub fn compact(bytes: &[u8]) -> Result<Vec<u8>> {
         file.bytes.extend_from_slice(&bytes[slice.clone()]);
     }
     let mut next = objects.keys().max().map_or(1, |number| number + 1);
-    for group in packed.chunks(OBJECTS_PER_STREAM) {
-        let bodies: Vec<(u32, &[u8])> = group
-            .iter()
-            .map(|(number, slice)| Ok((**number, body(&bytes[(*slice).clone()])?)))
-            .collect::<Result<_>>()?;
-        file.object_stream(next, &bodies)?;
+    let bodies = packed.iter().map(|(number, slice)| Ok((**number, body(&bytes[(*slice).clone()])?)));
+    let bodies: Vec<(u32, &[u8])> = bodies.collect::<Result<_>>()?;
+    let groups: Vec<&[(u32, &[u8])]> = bodies.chunks(OBJECTS_PER_STREAM).collect();
+    for (group, (entries, content)) in groups.iter().zip(object_streams(&groups)?) {
+        file.places.extend((0..).zip(*group).map(|(place, (object, _))| (*object, Place::Within(next, place))));
+        file.stream(next, &entries, &content);
         next += 1;
     }
     file.finish(next, trailer_words(bytes, document.xref_start)?)
@@ -80,6 +80,34 @@ fn trailer_words(bytes: &[u8], xref_start: usize) -> Result<&str> {
     Ok(size.trim_start_matches(|digit: char| digit.is_ascii_digit()))
 }
 
+/// The entries and the compressed content of a stream for each group. To compress takes longer than all else here, so the groups are
+/// compressed side by side.
+fn object_streams(groups: &[&[(u32, &[u8])]]) -> Result<Vec<(String, Vec<u8>)>> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = groups.iter().map(|group| scope.spawn(|| object_stream(group))).collect();
+        let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+        joined.map(|outcome| outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    })
+}
+
+/// Objects without their frames, one after the other behind the list of where each begins.
+fn object_stream(bodies: &[(u32, &[u8])]) -> Result<(String, Vec<u8>)> {
+    let (mut list, mut content) = (String::new(), Vec::new());
+    for (object, body) in bodies {
+        list.push_str(&format!("{object} {} ", content.len()));
+        content.extend_from_slice(body);
+        content.push(b'\n');
+    }
+    let entries = format!("/Type/ObjStm/N {}/First {}", bodies.len(), list.len());
+    Ok((entries, compressed(&[list.as_bytes(), &content].concat())?))
+}
+
+fn compressed(content: &[u8]) -> Result<Vec<u8>> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(content)?;
+    Ok(encoder.finish()?)
+}
+
 enum Place {
     /// At this byte.
     Byte(usize),
@@ -93,29 +121,13 @@ struct File {
 }
 
 impl File {
-    /// Objects without their frames, one after the other behind the list of where each begins.
-    fn object_stream(&mut self, number: u32, bodies: &[(u32, &[u8])]) -> Result<()> {
-        let (mut list, mut content) = (String::new(), Vec::new());
-        for (place, (object, body)) in bodies.iter().enumerate() {
-            list.push_str(&format!("{object} {} ", content.len()));
-            content.extend_from_slice(body);
-            content.push(b'\n');
-            self.places.insert(*object, Place::Within(number, place));
-        }
-        let entries = format!("/Type/ObjStm/N {}/First {}", bodies.len(), list.len());
-        self.stream(number, &entries, &[list.as_bytes(), &content].concat())
-    }
-
-    fn stream(&mut self, number: u32, entries: &str, content: &[u8]) -> Result<()> {
-        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
-        encoder.write_all(content)?;
-        let packed = encoder.finish()?;
+    /// Adds a stream of compressed content.
+    fn stream(&mut self, number: u32, entries: &str, packed: &[u8]) {
         self.places.insert(number, Place::Byte(self.bytes.len()));
         let head = format!("{number} 0 obj\n<</Length {}{entries}/Filter/FlateDecode>>\nstream\n", packed.len());
         self.bytes.extend_from_slice(head.as_bytes());
-        self.bytes.extend_from_slice(&packed);
+        self.bytes.extend_from_slice(packed);
         self.bytes.extend_from_slice(b"\nendstream\nendobj\n\n");
-        Ok(())
     }
 
     /// Ends with the list of all objects, which is a stream as well.
@@ -133,7 +145,7 @@ impl File {
             list.extend_from_slice(&place.to_be_bytes());
             list.extend_from_slice(&index.to_be_bytes());
         }
-        self.stream(number, &format!("/Type/XRef/W[1 4 2]/Size {}{trailer}", number + 1), &list)?;
+        self.stream(number, &format!("/Type/XRef/W[1 4 2]/Size {}{trailer}", number + 1), &compressed(&list)?);
         self.bytes.extend_from_slice(format!("startxref\n{start}\n%%EOF").as_bytes());
         Ok(self.bytes)
     }
