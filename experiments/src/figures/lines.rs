@@ -1,9 +1,10 @@
-//! Values over time: lines with their names at their ends, and shaded spans.
+//! Values over time: lines with their names at their ends, and shaded spans. Points that nothing joins have their names in a legend.
 
 use plotters::style::RGBColor;
 
 use super::bars::count;
 use super::canvas::{self, Canvas, Hold, LABEL, LEADING, Mark, SMALL, WIDTH};
+use super::legend::{self, Swatch};
 use super::palette;
 use super::scale::{self, Axis, Fitted, Frame};
 use super::text::{shorten, width};
@@ -15,6 +16,13 @@ pub struct Line {
     pub name: String,
     /// Places on the horizontal axis with their values; a `None` interrupts the line.
     pub points: Vec<(f64, Option<f64>)>,
+}
+
+impl Line {
+    /// Whether no two of its points are joined.
+    fn is_scattered(&self) -> bool {
+        !self.points.windows(2).any(|pair| pair.iter().all(|(_, value)| value.is_some()))
+    }
 }
 
 /// A part of the horizontal axis that is shaded and named.
@@ -57,11 +65,17 @@ impl LineChart {
         let values = self.lines.iter().flat_map(|line| line.points.iter().filter_map(|(_, value)| *value));
         let vertical = self.y_axis.fit(values, 5.0);
         let horizontal = self.x_axis.fit(self.places(), 8.0);
-        let names = self.lines.iter().map(|line| width(&line.name, LABEL)).fold(0.0, f64::max).min(0.28 * page);
-        let top = if self.spans.is_empty() { LEADING } else { 1.4 * LEADING };
+        let is_scattered = self.lines.iter().all(Line::is_scattered);
+        let names = self.lines.iter().map(|line| line.name.as_str());
+        let (above, beside) = if is_scattered {
+            (legend::height(names.clone(), page - 2.0 * MARGIN), 0.0)
+        } else {
+            (0.0, names.clone().map(|name| width(name, LABEL)).fold(0.0, f64::max).min(0.28 * page))
+        };
+        let top = above + if self.spans.is_empty() { LEADING } else { 1.4 * LEADING };
         let frame = Frame {
             left: MARGIN + scale::beside(&vertical),
-            right: page - MARGIN - names - 24.0,
+            right: page - MARGIN - beside - 24.0,
             top,
             bottom: top + 520.0,
         };
@@ -80,7 +94,13 @@ impl LineChart {
                 }
             }
             scale::reference_across(canvas, frame, &self.y_axis, &vertical);
-            self.name(canvas, frame, (&horizontal, &vertical), names);
+            if is_scattered {
+                legend::draw(canvas, (MARGIN, 4.0), page - 2.0 * MARGIN, names, |index| {
+                    Swatch::Mark(palette::series(index), Mark::of(index))
+                });
+            } else {
+                self.name(canvas, frame, (&horizontal, &vertical), beside);
+            }
         })
     }
 
