@@ -112,11 +112,12 @@ pub(super) struct Generated {
 /// Formats the values, holds the claims against them, and renders the templates; `style` is the Typst file whose functions they call.
 pub(super) fn generate(document: &Document, templates: &Templates, style: &str) -> Result<Generated> {
     let values = values::values(&document.tables)?;
-    let json = data::json(document, &values);
     let claims = claims::read(templates)?;
     let judged = claims::judge(&claims, &Evidence::of(document, &values))?;
     let catalogue = Arc::new(Catalogue::new(document, values));
-    Ok(Generated { json, rendered: render(document, templates, &judged, &catalogue, style)? })
+    let rendered = render(document, templates, &judged, &catalogue, style)?;
+    let printed = values::printed(rendered.iter().map(|file| file.text.as_str()), &catalogue.values);
+    Ok(Generated { json: data::json(document, &printed), rendered })
 }
 
 /// Everything that Typst reads, by its path in the build folder.

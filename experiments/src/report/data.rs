@@ -1,7 +1,5 @@
 //! `report.json`: all that Typst reads, final texts only, one value a line, in a fixed order.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value as Json, json};
 
 use super::document::{Document, EnvironmentDifference, FactGroup, Provenance, Section, Status};
@@ -9,8 +7,8 @@ use super::escape::printable;
 use super::values::{Value, format_cell};
 use crate::results::summary::{Cell, SummaryTable};
 
-/// The data of the report as pretty-printed JSON.
-pub(super) fn json(document: &Document, values: &BTreeMap<String, Value>) -> String {
+/// The data of the report as pretty-printed JSON. Of the values those that the text prints, in its order: they are few of all cells.
+pub(super) fn json(document: &Document, printed: &[&Value]) -> String {
     let mut report = Map::new();
     report.insert("title".to_owned(), text(&document.title));
     report.insert("subtitle".to_owned(), text(&document.subtitle));
@@ -18,14 +16,16 @@ pub(super) fn json(document: &Document, values: &BTreeMap<String, Value>) -> Str
     report.insert("date".to_owned(), Json::String(newest.format("%-d %B %Y, %H:%M UTC").to_string()));
     report.insert("notice".to_owned(), document.notice.as_deref().map_or(Json::Null, text));
     report.insert("provenance".to_owned(), provenance(&document.provenance));
+    report.insert("steps".to_owned(), document.sections.iter().map(|section| text(&section.step)).collect());
     report.insert(
         "sections".to_owned(),
         Json::Object(document.sections.iter().map(|section| (section.step.clone(), describe(section))).collect()),
     );
     report.insert(
         "values".to_owned(),
-        Json::Object(values.iter().map(|(key, value)| (printable(key), address(value, document))).collect()),
+        Json::Object(printed.iter().map(|value| (printable(&value.key), address(value, document))).collect()),
     );
+    report.insert("printed".to_owned(), printed.iter().map(|value| text(&value.key)).collect());
     report.insert(
         "tables".to_owned(),
         Json::Object(document.tables.iter().map(|table| (table.address(), cells(table, document))).collect()),

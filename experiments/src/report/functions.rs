@@ -101,9 +101,8 @@ fn markup(value: &Item) -> Result<String, Error> {
 
 fn add_lookups(environment: &mut Environment<'static>, catalogue: &Arc<Catalogue>) {
     let own = Arc::clone(catalogue);
-    environment.add_function("value", move |key: &str| {
-        own.value(key).map(|value| Item::from_safe_string(format!("#value({});", literal(&value.key))))
-    });
+    environment
+        .add_function("value", move |key: &str| own.value(key).map(|value| Item::from_safe_string(value.call())));
     let own = Arc::clone(catalogue);
     environment.add_function("raw", move |key: &str| {
         own.value(key).map(|value| match &value.raw {

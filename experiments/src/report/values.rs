@@ -13,10 +13,11 @@
 //!
 //! An empty cell is written as a dash.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Result, bail};
 
+use super::escape::literal;
 use crate::results::summary::{Cell, SummaryTable};
 
 /// What stands for an empty cell.
@@ -37,6 +38,30 @@ pub struct Value {
     pub row: String,
     /// The column.
     pub column: String,
+}
+
+impl Value {
+    /// How a text of Typst prints it: a call of the function `value` of the style.
+    pub(super) fn call(&self) -> String {
+        format!("#value({});", literal(&self.key))
+    }
+}
+
+/// The values that texts of Typst print, each once, in the order in which they come.
+pub(super) fn printed<'v, 't>(
+    texts: impl Iterator<Item = &'t str>,
+    values: &'v BTreeMap<String, Value>,
+) -> Vec<&'v Value> {
+    let mut calls: HashMap<String, &Value> = values.values().map(|value| (value.call(), value)).collect();
+    let mut found = Vec::new();
+    for text in texts {
+        for (start, _) in text.match_indices("#value(") {
+            // A key may itself hold what ends a call.
+            let mut ends = text[start..].match_indices(");").map(|(at, end)| start + at + end.len());
+            found.extend(ends.find_map(|end| calls.remove(&text[start..end])));
+        }
+    }
+    found
 }
 
 /// Every cell of every table under its key.
@@ -218,8 +243,26 @@ fn separated(plain: &str) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Cell, format_cell, values};
+    use super::{Cell, format_cell, printed, values};
     use crate::results::summary::{SummaryColumn, SummaryTable};
+
+    #[test]
+    fn what_texts_print_comes_once_and_in_their_order() {
+        let columns = ["name", "p50_us"].map(|name| SummaryColumn { name: name.to_owned(), meaning: String::new() });
+        let rows = ["all", "odd \");", "unsaid"].map(|key| vec![Cell::Text(key.to_owned()), Cell::Integer(1)]);
+        let table = SummaryTable {
+            step: "cache".to_owned(),
+            name: "arms".to_owned(),
+            columns: columns.into(),
+            rows: rows.into(),
+        };
+        let values = values(&[table]).expect("the keys are different");
+        let call = |key: &str| values[&format!("cache.arms.{key}.p50_us")].call();
+        let texts = [format!("It is {}, {}.", call("odd \");"), call("all")), format!("Again {}", call("all"))];
+        let found = printed(texts.iter().map(String::as_str), &values);
+        let keys: Vec<&str> = found.iter().map(|value| value.row.as_str()).collect();
+        assert_eq!(keys, ["odd \");", "all"]);
+    }
 
     #[test]
     fn the_end_of_the_name_decides() {

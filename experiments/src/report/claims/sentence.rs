@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::escape::{escape, literal};
+use super::super::escape::escape;
 use super::super::values::{NOTHING, Value};
 
 /// A sentence that quotes values, written as in a template: `It took {{ value("cache.arms.all.p50_us") }}.`
@@ -58,8 +58,7 @@ impl Sentence {
     pub(super) fn markup(&self, values: &BTreeMap<String, Value>) -> String {
         let written = self.0.iter().map(|piece| match piece {
             Piece::Text(text) => words(text),
-            Piece::Value(key) if values.contains_key(key) => format!("#value({});", literal(key)),
-            Piece::Value(_) => escape(NOTHING),
+            Piece::Value(key) => values.get(key).map_or_else(|| escape(NOTHING), Value::call),
         });
         written.collect()
     }
@@ -110,15 +109,16 @@ mod tests {
     use super::*;
 
     fn values() -> BTreeMap<String, Value> {
-        let value = |text: &str| Value {
-            key: String::new(),
+        let value = |key: &str, text: &str| Value {
+            key: key.to_owned(),
             text: text.to_owned(),
             raw: crate::results::summary::Cell::Empty,
             file: String::new(),
             row: String::new(),
             column: String::new(),
         };
-        [("a.b.c.d".to_owned(), value("12 µs")), ("a.b.three levels.d_us".to_owned(), value("3 ms"))].into()
+        let all = [value("a.b.c.d", "12 µs"), value("a.b.three levels.d_us", "3 ms")];
+        all.map(|value| (value.key.clone(), value)).into()
     }
 
     #[test]
