@@ -13,7 +13,7 @@
 //!
 //! An empty cell is written as a dash.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::{Result, bail};
 
@@ -52,13 +52,14 @@ pub(super) fn printed<'v, 't>(
     texts: impl Iterator<Item = &'t str>,
     values: &'v BTreeMap<String, Value>,
 ) -> Vec<&'v Value> {
-    let mut calls: HashMap<String, &Value> = values.values().map(|value| (value.call(), value)).collect();
-    let mut found = Vec::new();
-    for text in texts {
-        for (start, _) in text.match_indices("#value(") {
-            // A key may itself hold what ends a call.
-            let mut ends = text[start..].match_indices(");").map(|(at, end)| start + at + end.len());
-            found.extend(ends.find_map(|end| calls.remove(&text[start..end])));
+    let calls: HashMap<String, &Value> = values.values().map(|value| (value.call(), value)).collect();
+    let (mut found, mut keys) = (Vec::new(), HashSet::new());
+    for line in texts.flat_map(str::lines) {
+        for (start, _) in line.match_indices("#value(") {
+            // A key may itself hold what ends a call, and never a line break.
+            let mut ends = line[start..].match_indices(");").map(|(at, end)| start + at + end.len());
+            let called = ends.find_map(|end| calls.get(&line[start..end]).copied());
+            found.extend(called.filter(|value| keys.insert(&value.key)));
         }
     }
     found
