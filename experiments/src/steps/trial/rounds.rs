@@ -42,7 +42,7 @@ fn of_slices(frames: &Frames, phase: &str, value: impl Fn(&SliceRow) -> Option<f
     Ok(found)
 }
 
-/// What `arm` has more than the mean of `baselines`, in each block, where `added` says what was done to it in each slice: the mean of what
+/// What `arm` has more than the `baselines`, in each block, where `added` says what was done to it in each slice: the mean of what
 /// was added, and the typical difference of what was found and what was added in that very slice. A wait that a stall of the machine
 /// made longer is on both sides of that difference, and does not blur it (`added` is a control variate).
 pub(in crate::steps) fn found_beside(
@@ -53,8 +53,8 @@ pub(in crate::steps) fn found_beside(
 ) -> BTreeMap<i64, f64> {
     let of_block = |block: i64| added.get(&(arm.to_owned(), block));
     let beyond = typical(values, arm, |block, round, value| {
-        let [one, other] = baselines.map(|baseline| of(values, baseline, block, round));
-        Some(value - of_block(block)?.get(&round)? - f64::midpoint(one?, other?))
+        let added = of_block(block).and_then(|slices| slices.get(&round));
+        added.map_or_else(Vec::new, |added| differences(values, baselines, (block, round), value - added))
     });
     let found = beyond.into_iter().filter_map(|(block, beyond)| {
         let slices = of_block(block)?;
@@ -75,22 +75,30 @@ pub(in crate::steps) fn typical_ratios(values: &PerRound, arm: &str, baseline: &
     .collect()
 }
 
-/// The typical difference of `arm` and the mean of `baselines` in each block: the Hodges-Lehmann estimate over its rounds.
+/// The typical difference of `arm` and the `baselines` in each block: the Hodges-Lehmann estimate over its rounds.
 pub(in crate::steps) fn typical_differences(values: &PerRound, arm: &str, baselines: [&str; 2]) -> BTreeMap<i64, f64> {
-    typical(values, arm, |block, round, value| {
-        let [one, other] = baselines.map(|baseline| of(values, baseline, block, round));
-        Some(value - f64::midpoint(one?, other?))
-    })
+    typical(values, arm, |block, round, value| differences(values, baselines, (block, round), value))
+}
+
+/// What a slice has more than each of the baselines in its round. What disturbs a slice makes it dearer, never cheaper; the difference of
+/// two such slices is still as often above as below what it should be, and its Hodges-Lehmann estimate without bias. That of a slice and the
+/// mean of two others is not, and would be found too small.
+fn differences(values: &PerRound, baselines: [&str; 2], (block, round): (i64, u32), value: f64) -> Vec<f64> {
+    baselines.into_iter().filter_map(|baseline| Some(value - of(values, baseline, block, round)?)).collect()
 }
 
 fn of(values: &PerRound, arm: &str, block: i64, round: u32) -> Option<f64> {
     values.get(&(arm.to_owned(), block))?.get(&round).copied()
 }
 
-fn typical(values: &PerRound, arm: &str, compared: impl Fn(i64, u32, f64) -> Option<f64>) -> BTreeMap<i64, f64> {
+fn typical<C: IntoIterator<Item = f64>>(
+    values: &PerRound,
+    arm: &str,
+    compared: impl Fn(i64, u32, f64) -> C,
+) -> BTreeMap<i64, f64> {
     let own = values.iter().filter(|((name, _), _)| name == arm);
     own.filter_map(|((_, block), rounds)| {
-        let found: Vec<f64> = rounds.iter().filter_map(|(round, value)| compared(*block, *round, *value)).collect();
+        let found: Vec<f64> = rounds.iter().flat_map(|(round, value)| compared(*block, *round, *value)).collect();
         Some((*block, hodges_lehmann(&found)?))
     })
     .collect()
@@ -142,6 +150,18 @@ mod tests {
         let found = found_beside(&values, &claimed, "again", ["off", "off"])[&1];
         assert!(found.abs() < 1e-9, "{found}");
         assert!(found_beside(&values, &added, "again", ["off", "off"]).is_empty());
+    }
+
+    #[test]
+    fn what_makes_slices_dearer_and_never_cheaper_hides_nothing() {
+        // Every slice meets each of these, beside every other.
+        let noise = [0.0, 0.0, 0.0, 10.0, 60.0];
+        let rounds = |of: fn(usize) -> usize| (0..125).map(|round| noise[of(round) % 5]).collect::<Vec<f64>>();
+        let dearer: Vec<f64> = rounds(|round| round / 25).iter().map(|noise| noise + 50.0).collect();
+        let [one, other] = [rounds(|round| round), rounds(|round| round / 5)];
+        let values: PerRound = [trial("off", &one), trial("again", &other), trial("on", &dearer)].into();
+        let found = typical_differences(&values, "on", ["off", "again"])[&1];
+        assert!((found - 50.0).abs() < 1e-9, "{found}");
     }
 
     #[test]
