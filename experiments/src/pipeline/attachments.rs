@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result, bail};
+use rayon::prelude::*;
 
 use super::{
     ingredients::{Ingredients, RESULTS, SOURCES, TEMPLATES},
@@ -132,11 +133,8 @@ impl List {
     /// The attachments, and with them the list itself.
     fn finish(mut self, ingredients: &Ingredients, newest_result_unix_s: i64) -> Result<Vec<Attachment>> {
         // The rows are most of what a report carries, and writing them by columns is most of what is done here: side by side.
-        std::thread::scope(|scope| {
-            for item in self.0.iter_mut().filter(|item| item.is_long_csv()) {
-                scope.spawn(|| item.pack(ingredients.results.path()));
-            }
-        });
+        let long = self.0.par_iter_mut().filter(|item| item.is_long_csv());
+        long.for_each(|item| item.pack(ingredients.results.path()));
         let (mut entries, mut attachments) = (Vec::new(), Vec::new());
         for Item { name, path, form, description, bytes } in self.0 {
             entries.push(Entry { name: name.clone(), path, form, sha256: hash_bytes(&bytes), bytes: bytes.len() });

@@ -130,7 +130,8 @@ struct Measured {
     figures: Vec<Figure>,
 }
 
-/// Those of each section, in order. To summarise rows takes seconds, so the steps are looked at side by side.
+/// Those of each section, in order. To summarise rows takes seconds, so the steps are looked at side by side. By threads of their own: one of
+/// `rayon` would take up the next step while it waits for polars in the midst of this one, on the same stack.
 fn all_measured(ingredients: &Ingredients) -> Vec<Result<Measured>> {
     std::thread::scope(|scope| {
         let threads: Vec<_> = ingredients

@@ -8,6 +8,7 @@ use std::io::Write as _;
 use anyhow::{Context, Result, ensure};
 use flate2::{Compression, write::ZlibEncoder};
 use lopdf::{Document, Object, xref::XrefEntry};
+use rayon::prelude::*;
 
 /// Enough for good compression, few enough for a reader that wants one page.
 const OBJECTS_PER_STREAM: usize = 500;
@@ -36,9 +37,10 @@ pub fn compact(bytes: &[u8]) -> Result<Vec<u8>> {
     let mut next = objects.keys().max().map_or(1, |number| number + 1);
     let bodies = packed.iter().map(|(number, slice)| Ok((**number, body(&bytes[(*slice).clone()])?)));
     let bodies: Vec<(u32, &[u8])> = bodies.collect::<Result<_>>()?;
-    let groups: Vec<&[(u32, &[u8])]> = bodies.chunks(OBJECTS_PER_STREAM).collect();
-    for (group, (entries, content)) in groups.iter().zip(object_streams(&groups)?) {
-        file.places.extend((0..).zip(*group).map(|(place, (object, _))| (*object, Place::Within(next, place))));
+    // To compress takes longer than all else here, so the groups are compressed side by side.
+    let streams: Result<Vec<_>> = bodies.par_chunks(OBJECTS_PER_STREAM).map(object_stream).collect();
+    for (group, (entries, content)) in bodies.chunks(OBJECTS_PER_STREAM).zip(streams?) {
+        file.places.extend((0..).zip(group).map(|(place, (object, _))| (*object, Place::Within(next, place))));
         file.stream(next, &entries, &content);
         next += 1;
     }
@@ -80,17 +82,7 @@ fn trailer_words(bytes: &[u8], xref_start: usize) -> Result<&str> {
     Ok(size.trim_start_matches(|digit: char| digit.is_ascii_digit()))
 }
 
-/// The entries and the compressed content of a stream for each group. To compress takes longer than all else here, so the groups are
-/// compressed side by side.
-fn object_streams(groups: &[&[(u32, &[u8])]]) -> Result<Vec<(String, Vec<u8>)>> {
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = groups.iter().map(|group| scope.spawn(|| object_stream(group))).collect();
-        let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
-        joined.map(|outcome| outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-    })
-}
-
-/// Objects without their frames, one after the other behind the list of where each begins.
+/// The entries and the compressed content of a stream: objects without their frames, one after the other behind the list of where each begins.
 fn object_stream(bodies: &[(u32, &[u8])]) -> Result<(String, Vec<u8>)> {
     let (mut list, mut content) = (String::new(), Vec::new());
     for (object, body) in bodies {
