@@ -59,7 +59,8 @@ fn comparison(frames: &Frames, arms: &[&str]) -> Result<SummaryTable> {
 
 /// One row per arm: load times pooled over its blocks, costs as medians over its blocks.
 fn arms_table(frames: &Frames, arms: &[&str]) -> Result<SummaryTable> {
-    let answered = metrics::answered(frames)?.filter(col("phase").eq(lit("steady")));
+    let valid = metrics::valid(frames)?;
+    let answered = metrics::answered(frames, &valid)?.filter(col("phase").eq(lit("steady")));
     let latency = to_summary(
         "cache",
         "latency",
@@ -77,7 +78,7 @@ fn arms_table(frames: &Frames, arms: &[&str]) -> Result<SummaryTable> {
     let achieved = metrics::achieved_per_s(frames, "steady")?;
     let statements = metrics::counter_per_request(frames, "steady", "postgres", "statements")?;
     let commands = metrics::counter_per_request(frames, "steady", "redis", "commands")?;
-    let memory = memory_of_apps(frames, &metrics::valid(frames)?)?;
+    let memory = memory_of_apps(frames, &valid)?;
     let rows = arms.iter().map(|arm| {
         let from = |table: &SummaryTable, column: &str| table.cell(arm, column).cloned().unwrap_or(Cell::Empty);
         vec![
@@ -174,7 +175,7 @@ fn components(frames: &Frames, arms: &[&str]) -> Result<SummaryTable> {
 
 /// One row per arm and kind of request.
 fn endpoints(frames: &Frames) -> Result<SummaryTable> {
-    let answered = metrics::answered(frames)?.filter(col("phase").eq(lit("steady")));
+    let answered = metrics::answered(frames, &metrics::valid(frames)?)?.filter(col("phase").eq(lit("steady")));
     let keys = ["arm", "endpoint"];
     let latency = percentiles(&answered, &keys, "bucket_us", "count", &QUANTILES)?;
     let by = keys.map(col);

@@ -98,7 +98,8 @@ fn design(frames: &Frames) -> Result<SummaryTable> {
 fn answers(frames: &Frames) -> Result<SummaryTable> {
     let [first, second, ..] = super::COMPARED;
     let of_both = col("arm").eq(lit(first)).or(col("arm").eq(lit(second)));
-    let answered = metrics::answered(frames)?.filter(col("phase").eq(lit("steady")).and(of_both));
+    let answered = metrics::answered(frames, &metrics::valid(frames)?)?;
+    let answered = answered.filter(col("phase").eq(lit("steady")).and(of_both));
     let requests = answered.clone().group_by_stable([col("endpoint")]).agg([col("count").sum().alias("requests")]);
     let share = (col("requests").cast(DataType::Float64) / col("requests").sum()).alias("share");
     let times = percentiles(&answered, &["endpoint"], "bucket_us", "count", &[(0.5, "p50_us"), (0.9, "p90_us")])?;

@@ -60,7 +60,7 @@ fn load(frames: &Frames) -> Result<SummaryTable> {
 /// One row per arm and phase: load times pooled over blocks, rates and costs as medians over blocks.
 fn phases(frames: &Frames, arms: &[&str], names: &[&str]) -> Result<SummaryTable> {
     let valid = metrics::valid(frames)?;
-    let answered = metrics::answered(frames)?;
+    let answered = metrics::answered(frames, &valid)?;
     let keys = ["arm", "phase"];
     let quantiles = [(0.5, "p50_us"), (0.9, "p90_us"), (0.99, "p99_us")];
     let latency = to_keyed_summary(
@@ -220,7 +220,7 @@ fn is_of(arms: &[&str], row: &[Cell]) -> bool {
 /// One row per arm and second, over all blocks.
 fn seconds(frames: &Frames) -> Result<SummaryTable> {
     let valid = metrics::valid(frames)?;
-    let answered = metrics::answered(frames)?;
+    let answered = metrics::answered(frames, &valid)?;
     let latency =
         percentiles(&answered, &["arm", "second"], "bucket_us", "count", &[(0.5, "p50_us"), (0.9, "p90_us")])?;
     let completed = of_valid(frames.lazy::<SecondRow>()?, &valid)

@@ -73,8 +73,8 @@ pub(in crate::steps) fn of_valid(rows: LazyFrame, valid: &Valid) -> LazyFrame {
 }
 
 /// The load times of the requests of valid trials that were answered.
-pub(in crate::steps) fn answered(frames: &Frames) -> Result<LazyFrame> {
-    Ok(of_valid(frames.lazy::<LatencyRow>()?.filter(col("status").gt(lit(0))), &valid(frames)?))
+pub(in crate::steps) fn answered(frames: &Frames, valid: &Valid) -> Result<LazyFrame> {
+    Ok(of_valid(frames.lazy::<LatencyRow>()?.filter(col("status").gt(lit(0))), valid))
 }
 
 /// Server CPU time per expected answer in `phase`, over all components.
@@ -115,7 +115,7 @@ pub(in crate::steps) fn cpu_shares(
 
 /// A percentile of the latency in `phase`.
 pub(in crate::steps) fn latency_us(frames: &Frames, phase: &str, quantile: f64) -> Result<PerTrial> {
-    let answered = answered(frames)?.filter(col("phase").eq(lit(phase)));
+    let answered = answered(frames, &valid(frames)?)?.filter(col("phase").eq(lit(phase)));
     let found = percentiles(&answered, &["arm", "block"], "bucket_us", "count", &[(quantile, "latency_us")])?;
     per_trial(&found.collect()?, "latency_us")
 }
