@@ -82,9 +82,10 @@ pub(in crate::steps) fn typical_differences(values: &PerRound, arm: &str, baseli
 
 /// What a slice has more than each of the baselines in its round. What disturbs a slice makes it dearer, never cheaper; the difference of
 /// two such slices is still as often above as below what it should be, and its Hodges-Lehmann estimate without bias. That of a slice and the
-/// mean of two others is not, and would be found too small.
+/// mean of two others is not, and would be found too small. Nothing where one of the baselines has no such round.
 fn differences(values: &PerRound, baselines: [&str; 2], (block, round): (i64, u32), value: f64) -> Vec<f64> {
-    baselines.into_iter().filter_map(|baseline| Some(value - of(values, baseline, block, round)?)).collect()
+    let differences = baselines.into_iter().map(|baseline| Some(value - of(values, baseline, block, round)?));
+    differences.collect::<Option<_>>().unwrap_or_default()
 }
 
 fn of(values: &PerRound, arm: &str, block: i64, round: u32) -> Option<f64> {
@@ -170,5 +171,6 @@ mod tests {
         let ratio = typical_ratios(&values, "on", "off")[&1];
         assert!((ratio - 1.5).abs() < 1e-9, "{ratio}");
         assert!(typical_ratios(&values, "gone", "off").is_empty());
+        assert!(typical_differences(&values, "on", ["off", "gone"]).is_empty());
     }
 }
