@@ -173,6 +173,15 @@ mod tests {
         assert_eq!(sections, steps);
     }
 
+    /// The front page says it where a step has no claims.
+    #[test]
+    fn every_section_says_what_was_found() {
+        for step in STEPS {
+            let section = project().join(format!("report-src/sections/{}.typ.j2", step.name()));
+            assert!(std::fs::read_to_string(section).unwrap().contains("#finding["), "`{}` finds nothing", step.name());
+        }
+    }
+
     #[test]
     fn every_column_of_every_table_is_explained() {
         for step in STEPS {
