@@ -1,6 +1,7 @@
 //! A database of its own for each test, and the app on top of it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use app::cache::Cache;
 use app::config::Config;
@@ -149,9 +150,23 @@ impl Page {
 }
 
 impl TestApp {
-    /// Starts the app with the usual variables, some of them replaced.
+    /// Starts the app with the usual variables, some of them replaced, and waits until it listens to the database: it serves after a
+    /// second all the same, and one that is late forgets everything once more, in the midst of what a test looks at.
     pub(crate) async fn start(database: &TestDatabase, replaced: &[(&str, &str)]) -> Self {
-        Self::serve(Server::bind(config(database, replaced)).await.unwrap())
+        let app = Self::serve(Server::bind(config(database, replaced)).await.unwrap());
+        let started = Instant::now();
+        // The first thing that is invalidated is everything, by who begins to listen.
+        while app.cache.breaker_state().is_some() && app.cache.counters().total("cache_bumps") == 0 {
+            assert!(started.elapsed() < Duration::from_secs(10), "the app does not listen to the database");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        app
+    }
+
+    /// Starts the app as [`Self::start`] does, but the database is away.
+    pub(crate) async fn start_without_database(database: &TestDatabase) -> Self {
+        let url = format!("postgres://nobody@{NOWHERE}/none");
+        Self::serve(Server::bind(config(database, &[("DATABASE_URL", &url)])).await.unwrap())
     }
 
     /// Lets a server that is bound already serve.

@@ -57,7 +57,7 @@ async fn a_live_and_ready_server_says_so() {
 #[tokio::test]
 async fn without_the_database() {
     let database = TestDatabase::migrated().await;
-    let app = TestApp::start(&database, &[("DATABASE_URL", &format!("postgres://nobody@{NOWHERE}/none"))]).await;
+    let app = TestApp::start_without_database(&database).await;
     assert_eq!(app.get("/livez").await.status, 200);
     assert_eq!(app.get("/readyz").await.status, 503);
     for path in ["/", "/posts/1"] {

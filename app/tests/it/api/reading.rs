@@ -1,7 +1,7 @@
 //! Reading, and being told what is wrong.
 
 use super::{check_problem, check_wrong, json_of};
-use crate::harness::{NOWHERE, TestApp, TestDatabase};
+use crate::harness::{TestApp, TestDatabase};
 
 #[tokio::test]
 async fn a_post_a_list_comments_a_user_and_tags() {
@@ -142,8 +142,7 @@ async fn conditional_requests() {
 #[tokio::test]
 async fn without_the_database() {
     let database = TestDatabase::tiny().await;
-    let url = format!("postgres://nobody@{}/nothing", NOWHERE);
-    let app = TestApp::start(&database, &[("DATABASE_URL", &url)]).await;
+    let app = TestApp::start_without_database(&database).await;
     let page = app.get("/api/posts").await;
     assert_eq!((page.status, page.header("retry-after")), (503, "1"));
     check_problem(&page);
