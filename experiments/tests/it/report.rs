@@ -218,9 +218,9 @@ fn a_complaint_of_typst_names_the_line_that_the_user_edits() {
     insta::assert_snapshot!(error(&with_section("== A\n\n#data-table(\"nothing\")\n")), @r#"
 `report-src/sections/cache.typ.j2:3`: dictionary does not contain key "nothing" and no default value was specified
     error: dictionary does not contain key "nothing" and no default value was specified
-        ┌─ style.typ:179:16
+        ┌─ style.typ:182:16
         │
-    179 │   let summary = report.tables.at(name)
+    182 │   let summary = report.tables.at(name)
         │                 ^^^^^^^^^^^^^^^^^^^^^^
     
     help: while calling `data-table`
