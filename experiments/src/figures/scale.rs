@@ -122,19 +122,33 @@ fn fit_linear(values: impl Iterator<Item = f64>, wanted_ticks: f64) -> Fitted {
         .filter(|value| value.is_finite())
         .fold((0.0_f64, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
     let high = if high <= low { low + 1.0 } else { high };
-    let step = round_step((high - low) / wanted_ticks);
-    #[expect(clippy::cast_possible_truncation, reason = "the range is a few steps")]
-    let (first, last) = ((low / step).floor() as i64, (high / step - 1e-9).ceil() as i64);
-    #[expect(clippy::cast_precision_loss, reason = "small counts")]
-    let ticks: Vec<f64> = (first..=last).map(|index| index as f64 * step).collect();
+    let ticks = even_ticks(low, high, wanted_ticks);
     Fitted { scale: Scale::Linear, low: ticks[0], high: ticks[ticks.len() - 1], ticks }
 }
+
+/// Round numbers at equal distances that enclose the range, which must not be empty.
+fn even_ticks(low: f64, high: f64, wanted_ticks: f64) -> Vec<f64> {
+    let step = round_step((high - low) / wanted_ticks);
+    #[expect(clippy::cast_possible_truncation, reason = "the range is a few steps")]
+    let (first, last) = ((low / step + 1e-9).floor() as i64, (high / step - 1e-9).ceil() as i64);
+    #[expect(clippy::cast_precision_loss, reason = "small counts")]
+    let ticks = (first..=last).map(|index| index as f64 * step).collect();
+    ticks
+}
+
+/// Values within so small a ratio would crowd in the middle of a logarithmic axis whose ticks are 1, 2 and 5 times a power of ten.
+const NARROW: f64 = 2.0;
 
 fn fit_logarithmic(values: impl Iterator<Item = f64>, wanted_ticks: f64) -> Fitted {
     let (low, high) = values
         .filter(|value| value.is_finite() && *value > 0.0)
         .fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
     let (low, high) = if high > 0.0 { (low, high) } else { (1.0, 10.0) };
+    if high < low * NARROW && high > low * 1.000_001 {
+        // The lowest tick is more than half of the lowest value, since a step is much less than that, and so is positive.
+        let ticks = even_ticks(low, high, wanted_ticks.max(3.0));
+        return Fitted { scale: Scale::Logarithmic, low: ticks[0], high: ticks[ticks.len() - 1], ticks };
+    }
     #[expect(clippy::cast_possible_truncation, reason = "decimal exponents are small")]
     let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
     let factors: &[f64] = match f64::from(last - first) {
@@ -268,6 +282,14 @@ mod tests {
         assert_eq!(fitted.ticks, [0.1, 1.0, 10.0, 100.0, 1000.0]);
         let fitted = Axis::logarithmic("").fit([3.0, 18.0].into_iter(), 6.0);
         assert_eq!(fitted.ticks, [2.0, 5.0, 10.0, 20.0]);
+    }
+
+    #[test]
+    fn ratios_near_one_fill_their_axis() {
+        let fitted = Axis::logarithmic("").with_reference(1.0, "").fit([0.91, 1.09].into_iter(), 8.0);
+        let ticks: Vec<f64> = fitted.ticks.iter().map(|tick| (tick * 1e3).round() / 1e3).collect();
+        assert_eq!(ticks, [0.9, 0.925, 0.95, 0.975, 1.0, 1.025, 1.05, 1.075, 1.1]);
+        assert!((fitted.share(0.9), fitted.share(1.1)) == (0.0, 1.0) && fitted.share(1.0) > 0.5);
     }
 
     #[test]
