@@ -40,6 +40,6 @@ pub use scalability::{Intervals, Scalability};
 pub use shuffle::{Shuffled, shuffled};
 pub use steady::{BATCH, LAST_WINDOWS, STEADY_VARIATION, Steadiness, WarmUp, steadiness, warm_up};
 pub use verdict::{
-    Compared, Comparison, Direction, SEED, SMALLEST_BLOCKS, Verdict, compare, compare_family, noise_floor,
+    Compared, Comparison, Direction, SEED, SMALLEST_BLOCKS, Verdict, compare, compare_family, may_differ, noise_floor,
     smallest_blocks_of_family, smallest_detectable_effect,
 };

@@ -114,6 +114,15 @@ pub fn compare_family(family: &[Compared<'_>], seed: u64) -> Vec<Comparison> {
     measured.into_iter().zip(adjusted).map(|(one, adjusted)| judge(one, Some(adjusted))).collect()
 }
 
+/// Whether the tests alone would let any metric of a family be called better or worse; else [`compare_family`] calls none of them so. It
+/// takes microseconds, and a comparison milliseconds, because of its intervals.
+#[must_use]
+pub fn may_differ(family: &[Compared<'_>], seed: u64) -> bool {
+    let p_value = |compared: &Compared<'_>| p_value_of(&logarithms(&usable(compared.ratios)), seed).unwrap_or(f64::NAN);
+    let p_values: Vec<f64> = family.iter().map(p_value).collect();
+    holm_adjusted(&p_values).into_iter().any(|p_value| p_value <= SIGNIFICANT)
+}
+
 /// The fewest blocks with which the clearest difference can still be called better or worse among `metrics` that are
 /// compared together: `metrics · 2 / 2^blocks` must not exceed 5 %. Six for one, eight for four, ten for twelve.
 #[must_use]
@@ -145,7 +154,7 @@ pub fn smallest_detectable_effect(ratios: &[f64]) -> Option<f64> {
     if ratios.len() < 2 {
         return None;
     }
-    let logarithms: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
+    let logarithms = logarithms(ratios);
     #[expect(clippy::cast_precision_loss, reason = "numbers of blocks are small")]
     let count = logarithms.len() as f64;
     let mean = logarithms.iter().sum::<f64>() / count;
@@ -163,14 +172,29 @@ struct Measured {
     intervals: Option<(Interval, Interval)>,
 }
 
+fn usable(ratios: &[f64]) -> Vec<f64> {
+    ratios.iter().copied().filter(|ratio| ratio.is_finite() && *ratio > 0.0).collect()
+}
+
+fn logarithms(ratios: &[f64]) -> Vec<f64> {
+    ratios.iter().map(|ratio| ratio.ln()).collect()
+}
+
+fn is_enough(values: &[f64]) -> bool {
+    values.len() >= SMALLEST_BLOCKS
+}
+
+/// The p-value of log ratios.
+fn p_value_of(logarithms: &[f64], seed: u64) -> Option<f64> {
+    if is_enough(logarithms) { sign_flip_test(&signed_ranks(logarithms), seed) } else { None }
+}
+
 fn measure(compared: &Compared<'_>, seed: u64) -> Measured {
-    let usable = |ratio: &f64| ratio.is_finite() && *ratio > 0.0;
-    let ratios: Vec<f64> = compared.ratios.iter().copied().filter(usable).collect();
-    let logarithms: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
-    let enough = ratios.len() >= SMALLEST_BLOCKS;
-    let bootstrap = if enough { Bootstrap::new(&logarithms, RESAMPLES, seed) } else { None };
+    let ratios = usable(compared.ratios);
+    let logarithms = logarithms(&ratios);
+    let bootstrap = if is_enough(&logarithms) { Bootstrap::new(&logarithms, RESAMPLES, seed) } else { None };
     let intervals = bootstrap.map(|drawn| (drawn.interval(CONFIDENCE), drawn.interval(EQUIVALENCE_CONFIDENCE)));
-    let p_value = if enough { sign_flip_test(&signed_ranks(&logarithms), seed) } else { None };
+    let p_value = p_value_of(&logarithms, seed);
     let as_ratios = |found: Interval| Interval { low: found.low.exp(), high: found.high.exp(), ..found };
     let comparison = Comparison {
         blocks: ratios.len(),
