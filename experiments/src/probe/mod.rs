@@ -8,6 +8,7 @@ pub mod app;
 pub mod canary;
 pub mod component;
 pub mod cores;
+pub mod hiccup;
 pub mod machine;
 pub mod nginx;
 pub mod noise;

@@ -24,6 +24,7 @@ pub(crate) const ALLOWED: &[&str] = &[
     "MSER-5",
     "Hesterberg 2015",
     "Bulej et al. 2020",
+    "Tene 2012",
     "(1 + _α_ (_N_ − 1) + _β N_ (_N_ − 1))",
     "Gunther 2007",
 ];

@@ -79,7 +79,8 @@ struct Contender {
 #[derive(Debug, Clone, Copy)]
 struct Used {
     cpu_us: u64,
-    steal_share: Option<f64>,
+    /// The part of the processors' time that the host gave to others.
+    lost_share: f64,
 }
 
 impl<'a> Contest<'a> {
@@ -101,7 +102,7 @@ impl<'a> Contest<'a> {
         // One of them asks Redis for the page without ever making it. Whoever had it made last may have done so long ago.
         Page::fetch(self.site.cached(Local::Off)?.address()).await?;
         let (mut seen, used) = ask(&self.site.blog, &contenders, &slices, block).await?;
-        slices::mark(&mut slices, &used.iter().map(|used| used.steal_share).collect::<Vec<_>>());
+        slices::mark(&mut slices, &used.iter().map(|used| used.lost_share).collect::<Vec<_>>());
         for (phase, slice) in seen.phases.iter_mut().zip(&slices) {
             phase.measured &= !slice.left_out;
         }
@@ -169,8 +170,8 @@ async fn ask(blog: &Blog, contenders: &[Contender], slices: &[Slice], block: u32
         if let Some((slice, before)) = open.take() {
             let difference = Snapshot::difference(&before, &now);
             let own = difference.components.get(contenders[slice.planned.target].name);
-            let steal_share = if is_late { Some(1.0) } else { difference.noise.steal_share() };
-            used.push(Used { cpu_us: own.map_or(0, |own| own.cpu_us()), steal_share });
+            let lost_share = if is_late { 1.0 } else { difference.noise.steal_share().unwrap_or(0.0) };
+            used.push(Used { cpu_us: own.map_or(0, |own| own.cpu_us()), lost_share });
         }
         open = next.filter(|slice| slice.planned.measured).map(|slice| (slice, now));
     });

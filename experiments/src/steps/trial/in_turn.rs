@@ -59,7 +59,7 @@ async fn try_once(bench: &mut Bench<'_>, arm: &Arm, load: &Load, place: Place, d
         return Ok(tried);
     }
     let named = || format!("the arm `{}` failed in block {}", arm.name, place.block);
-    let mut site = Site::open(bench, arm, load, (0, Sampling::EachSecond)).await.with_context(named)?;
+    let mut site = Site::open(bench, arm, load, (0, Sampling::EachSecond), None).await.with_context(named)?;
     let spec = specify(bench, load, place.block, vec![site.target.clone()], load.phases.clone());
     let outcome = observe(bench, &mut site, load, &spec).await;
     // A store that died is the cause of what the trial saw, so it is told first.

@@ -7,6 +7,7 @@
 
 use std::{
     ops::Range,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -23,6 +24,7 @@ use super::{
 };
 use crate::{
     load::{event::Event, result::TrialResult, spec::TrialSpec},
+    probe::hiccup::Meter,
     steps::{Bench, bench::blocks},
 };
 
@@ -71,9 +73,10 @@ async fn try_block(
         bench.measured(tried.iter().map(|one| Duration::from_micros(one.window_us)).sum());
         return Ok(tried);
     }
+    let hiccups = count_hiccups(bench);
     let mut sites = Vec::with_capacity(arms.len());
     for (number, arm) in arms.iter().enumerate() {
-        let site = Site::open(bench, arm, load, (number, Sampling::Edges)).await;
+        let site = Site::open(bench, arm, load, (number, Sampling::Edges), hiccups.clone()).await;
         sites.push(site.with_context(|| format!("the arm `{}` failed in block {}", arm.name, place.block))?);
     }
     let targets = sites.iter().map(|site| site.target.clone()).collect();
@@ -93,6 +96,13 @@ async fn try_block(
     bench.measured(Duration::from_micros(seen.window_us));
     bench.keep(&key, &tried)?;
     Ok(tried)
+}
+
+/// Watches the system's processor, where it has one of its own. Without that, what the host takes is known from the host alone, which the
+/// reader is told.
+fn count_hiccups(bench: &mut Bench<'_>) -> Option<Arc<Meter>> {
+    let processor = bench.blog.placement.system().and_then(<[usize]>::first).copied()?;
+    Meter::start(processor).map(Arc::new).inspect_err(|error| bench.warn(format!("{error:#}"))).ok()
 }
 
 /// Runs the load, and reads each arm at the edges of its own slices. Also says how many readings ended after their pause.
@@ -139,10 +149,12 @@ async fn observe(
 
 /// Leaves out the rounds in which the host took too much: their requests were asked and answered, but are not measured.
 fn leave_out(seen: &mut TrialResult, sites: &mut [Site], slices: &mut [Slice]) {
-    let mut stolen: Vec<_> = sites.iter().map(|site| site.readings.steal_shares().into_iter()).collect();
-    let measured = slices.iter().filter(|slice| slice.planned.measured);
-    let shares: Vec<_> = measured.map(|slice| stolen[slice.planned.target].next().flatten()).collect();
-    slices::mark(slices, &shares);
+    let lost: Vec<f64> = {
+        let mut costs: Vec<_> = sites.iter().map(|site| site.readings.costs()).collect();
+        let measured = slices.iter().filter(|slice| slice.planned.measured);
+        measured.map(|slice| costs[slice.planned.target].next().map_or(0.0, |cost| cost.lost_share())).collect()
+    };
+    slices::mark(slices, &lost);
     for (phase, slice) in seen.phases.iter_mut().zip(slices.iter()) {
         phase.measured &= !slice.left_out;
     }
@@ -216,6 +228,7 @@ fn conclude(mut parts: Vec<Part>, slices: &[Slice], place: Place, detail: Detail
             mean_us: mean_latency_us(seen, &slice.of),
             added_us: cost.added_us,
             steal_share: cost.steal_share,
+            hiccup_share: cost.hiccup_share,
         });
         Tried { slices: rows.collect(), ..tried }
     });

@@ -53,7 +53,7 @@ pub(in crate::steps) fn trials(step: &str, frames: &Frames) -> Result<SummaryTab
             ("unsettled_count", "how many had not settled, as far as their length allows to tell"),
             ("steal_share", "largest part of the processors' time that the host gave to others"),
             ("slices_count", "slices that were measured, where trials are cut"),
-            ("left_out_count", "slices that were left out because the host took the processors away in their round"),
+            ("left_out_count", "slices that were left out because the host took a processor away in their round"),
             ("unexpected_count", "requests without the expected answer"),
             ("offered_per_s", "the rate that every arm was offered"),
             ("generator_cpu_share", "largest share of its processor that the load generator used, peak included"),

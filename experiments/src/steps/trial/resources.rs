@@ -1,6 +1,6 @@
 //! What a trial costs: readings at the edges of each phase, and once a second in between, turned into rows.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use anyhow::{Context, Result};
 use sqlx::PgPool;
@@ -14,6 +14,7 @@ use crate::{
         app::{self, Metrics},
         canary::{self, Canary},
         component::{Component, Snapshot, Usage},
+        hiccup::Meter,
         nginx, postgres, redis,
         sampler::{self, Sampler},
         source::{self, Detail, Source},
@@ -31,6 +32,8 @@ pub(super) struct Sources {
     pub(super) apps: Vec<(String, Metrics)>,
     /// The system's processor, to be asked how fast it is; absent where it shares all with the generator.
     pub(super) processor: Option<usize>,
+    /// What sees that processor stand still, where somebody looks.
+    pub(super) hiccups: Option<Arc<Meter>>,
 }
 
 /// When a trial is read.
@@ -88,14 +91,24 @@ pub(super) struct Cost {
     pub(super) cpu_us: u64,
     /// What the servers say that they added to each request; absent where they have no handicap.
     pub(super) added_us: Option<f64>,
-    /// The part of the processors' time that the host gave to others.
+    /// The part of the processors' time that the host gave to others, by its own word.
     pub(super) steal_share: Option<f64>,
+    /// The part of the time in which the system's processor stood still.
+    pub(super) hiccup_share: Option<f64>,
+}
+
+impl Cost {
+    /// How much the host took away, whether it says so or not.
+    pub(super) fn lost_share(&self) -> f64 {
+        self.steal_share.into_iter().chain(self.hiccup_share).fold(0.0, f64::max)
+    }
 }
 
 /// Everything that is counted, at one moment.
 #[derive(Clone)]
 struct Edge {
     snapshot: Snapshot,
+    stood_still_us: Option<u64>,
     postgres: postgres::Counters,
     redis: redis::Counters,
     nginx: nginx::Counters,
@@ -171,19 +184,16 @@ impl Readings {
         stolen(self.pieces(phase))
     }
 
-    /// The same of each piece that was measured, in order.
-    pub(super) fn steal_shares(&self) -> Vec<Option<f64>> {
-        self.done.iter().map(|(_, start, end)| stolen([(start, end)].into_iter())).collect()
-    }
-
     /// What was counted in each piece that was measured, in order.
     pub(super) fn costs(&self) -> impl Iterator<Item = Cost> {
         self.done.iter().map(|(_, start, end)| {
-            let used = Snapshot::difference(&start.snapshot, &end.snapshot).components;
+            let used = Snapshot::difference(&start.snapshot, &end.snapshot);
             Cost {
-                cpu_us: used.values().map(Usage::cpu_us).sum(),
+                cpu_us: used.components.values().map(Usage::cpu_us).sum(),
                 added_us: added_us(start, end),
                 steal_share: stolen([(start, end)].into_iter()),
+                hiccup_share: stood_still_us(start, end)
+                    .map(|still_us| still_us as f64 / used.elapsed_us.max(1) as f64),
             }
         })
     }
@@ -280,7 +290,8 @@ impl Readings {
         )
         .context("cannot read the counters of a service")?;
         let snapshot = first.map_or_else(snapshot, Ok)?;
-        Ok(Edge { snapshot, postgres, redis, nginx, apps })
+        let stood_still_us = sources.hiccups.as_ref().map(|meter| meter.stood_still_us());
+        Ok(Edge { snapshot, stood_still_us, postgres, redis, nginx, apps })
     }
 
     /// Rows of each phase as a whole, and of each second.
@@ -406,6 +417,11 @@ fn stolen<'a>(pieces: impl Iterator<Item = (&'a Edge, &'a Edge)>) -> Option<f64>
         all_us += noise.steal_us? + noise.busy_us + noise.idle_us;
     }
     (all_us > 0).then(|| steal_us as f64 / all_us as f64)
+}
+
+/// For how long the system's processor stood still between two readings.
+fn stood_still_us(start: &Edge, end: &Edge) -> Option<u64> {
+    Some(end.stood_still_us?.saturating_sub(start.stood_still_us?))
 }
 
 /// What each server counted between two readings.

@@ -28,7 +28,7 @@ row! {
         duration_s: f64,
         /// Slices in which it was measured, between those of the other arms of its block; 1 where it was measured whole.
         slices: u32,
-        /// Slices that were left out, with all others of their rounds, because the host took the processors away in one of them.
+        /// Slices that were left out, with all others of their rounds, because the host took a processor away in one of them.
         slices_left_out: u32,
         /// Users, each of whom waits for its answer before it asks again: the most requests that can be under way.
         users: u32,
@@ -93,6 +93,9 @@ row! {
         added_us: Option<f64>,
         /// Part of the processors' time that the host gave to others; empty where the machine does not tell.
         steal_share: Option<f64>,
+        /// Part of the slice in which the system's processor stood still, for more than a millisecond at a time; empty where it could not
+        /// be watched.
+        hiccup_share: Option<f64>,
     }
 }
 

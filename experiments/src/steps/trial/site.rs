@@ -1,7 +1,7 @@
 //! A site that is asked in a trial: one arm with its own database, servers and readings. It knows how a site comes and goes, not what it
 //! is asked nor when.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ::app::db::Indexes;
 use anyhow::{Context, Result};
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     load::spec::{self, Endpoint, Method},
-    probe::{app::Metrics, component::Component, nginx},
+    probe::{app::Metrics, component::Component, hiccup::Meter, nginx},
     stack::AppServer,
 };
 
@@ -33,12 +33,13 @@ pub(super) struct Site {
 
 impl Site {
     /// Starts an arm on a copy of the seeded database as it was seeded; where it is only read, on that database itself. Sites that run side by
-    /// side have different numbers. It has answered its first requests then.
+    /// side have different numbers, and one that counts the hiccups of the processor that they share. It has answered its first requests then.
     pub(super) async fn open(
         bench: &mut Bench<'_>,
         arm: &Arm,
         load: &Load,
         (number, sampling): (usize, Sampling),
+        hiccups: Option<Arc<Meter>>,
     ) -> Result<Self> {
         let database = match load.only_reads() {
             true => bench.blog.seeded(Indexes::With).await?,
@@ -55,6 +56,7 @@ impl Site {
             nginx: nginx::Status::new(servers.nginx.status_url())?,
             apps: metrics.collect::<Result<_>>()?,
             processor: bench.blog.placement.system().and_then(<[usize]>::first).copied(),
+            hiccups,
         };
         let readings = Readings::new(sources, sampling)?;
         let base_url = match (load.target, servers.apps.first()) {

@@ -15,10 +15,10 @@ pub(in crate::steps) const LEAD_S: f64 = 0.02;
 /// Slices of a phase without a rate.
 const CLOSED_ROUNDS: usize = 4;
 
-/// A round is left out, for all arms alike, where the host took more than this part of the processors away during one of its slices:
+/// A round is left out, for all arms alike, where the host took more than this part of the processors' time away during one of its slices:
 /// then it says more about the neighbours than about the arms. That is known without a look at what the arms did in it. The kernel counts
 /// in hundredths of a second, so that in a slice of a tenth of a second one count is too many: a dozen requests have waited for so long.
-const LARGEST_STEAL_SHARE: f64 = 0.02;
+const LARGEST_LOST_SHARE: f64 = 0.02;
 
 /// Of so many timed requests ten are above the p99, and a tenth more, because they arrive at random. As many must be left of a phase, however
 /// much the host took: a p99 beside neighbours says more than none.
@@ -92,24 +92,24 @@ pub(crate) fn cut(phases: &[Phase], arms: &[&str], order: &[Vec<usize>], pause_s
 }
 
 /// Marks the slices of the rounds in which the host took too much, the worst half of the rounds of a phase at most, and fewer where
-/// too few requests for a p99 would be left. `shares` are what it took during each measured slice, where that is known.
-pub(crate) fn mark(slices: &mut [Slice], shares: &[Option<f64>]) {
+/// too few requests for a p99 would be left. `lost` are the parts that it took of the time of each measured slice.
+pub(crate) fn mark(slices: &mut [Slice], lost: &[f64]) {
     let mut phases: BTreeMap<&str, (&Phase, BTreeMap<usize, f64>)> = BTreeMap::new();
     let measured = slices.iter().filter(|slice| slice.planned.measured);
-    for (slice, share) in measured.zip(shares) {
+    for (slice, share) in measured.zip(lost) {
         let (_, rounds) = phases.entry(&slice.of).or_insert_with(|| (&slice.planned, BTreeMap::new()));
         let largest = rounds.entry(slice.round).or_default();
-        *largest = largest.max(share.unwrap_or(0.0));
+        *largest = largest.max(*share);
     }
-    let mut stolen: Vec<(String, usize)> = Vec::new();
+    let mut spoiled: Vec<(String, usize)> = Vec::new();
     for (phase, (planned, rounds)) in phases {
-        let mut worst: Vec<_> = rounds.iter().filter(|(_, share)| **share > LARGEST_STEAL_SHARE).collect();
+        let mut worst: Vec<_> = rounds.iter().filter(|(_, share)| **share > LARGEST_LOST_SHARE).collect();
         worst.sort_by(|one, other| other.1.total_cmp(one.1));
         let worst = worst.into_iter().take(most_left_out(planned, rounds.len()));
-        stolen.extend(worst.map(|(round, _)| (phase.to_owned(), *round)));
+        spoiled.extend(worst.map(|(round, _)| (phase.to_owned(), *round)));
     }
     for slice in slices.iter_mut().filter(|slice| slice.planned.measured) {
-        slice.left_out = stolen.iter().any(|(of, round)| *of == slice.of && *round == slice.round);
+        slice.left_out = spoiled.iter().any(|(of, round)| *of == slice.of && *round == slice.round);
     }
 }
 
@@ -154,12 +154,12 @@ mod tests {
         let left_out = |slices: &[Slice]| -> Vec<usize> {
             slices.iter().filter(|slice| slice.left_out).map(|slice| slice.round).collect()
         };
-        let small = Some(0.01);
-        mark(&mut slices, &[small, None, small, Some(0.2), small, small, small, small]);
+        let small = 0.01;
+        mark(&mut slices, &[small, 0.0, small, 0.2, small, small, small, small]);
         assert_eq!(left_out(&slices), [1, 1]);
         assert_eq!(slices[4].kept_as(), "steady left out");
         // Where it took much all the time, the better half stays.
-        mark(&mut slices, &[Some(0.1), small, Some(0.3), small, Some(0.2), small, Some(0.4), small]);
+        mark(&mut slices, &[0.1, small, 0.3, small, 0.2, small, 0.4, small]);
         assert_eq!(left_out(&slices), [1, 1, 3, 3]);
     }
 
