@@ -39,8 +39,8 @@ const FROZEN: [&str; 2] = ["open", "closed"];
 /// The generator at a high rate, against a server that has nothing to do but answer.
 const PACED: &str = "paced";
 
-/// In the comparisons, one request in so many misses the cache: five times as many as the p99 leaves out.
-const REQUESTS_PER_MISS: u32 = 20;
+/// In the comparisons, one request in so many misses the cache: ten times as many as the p99 leaves out.
+const REQUESTS_PER_MISS: u32 = 10;
 
 /// How often the processors are compared, and for how long each time.
 const CORES_REPEATS: u32 = 5;
