@@ -332,7 +332,8 @@ pub fn warnings(result: &TrialResult) -> Vec<String> {
 }
 
 /// The part of them that is about phases, and not about the generator.
-fn phase_warnings(result: &TrialResult) -> Vec<String> {
+#[must_use]
+pub fn phase_warnings(result: &TrialResult) -> Vec<String> {
     let mut warnings = Vec::new();
     for phase in result.measured_phases() {
         let mut warn = |count: u64, what: &str| {

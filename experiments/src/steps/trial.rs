@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bench, blog::Setup};
 use crate::load::{
-    result::TrialResult,
+    result::{TrialResult, phase_warnings},
     spec::{self, Arrivals, Cookies, Endpoint, Method, Phase, SPEC_VERSION, TrialSpec},
 };
 pub(super) use account::log_in;
@@ -148,7 +148,8 @@ impl Tried {
             sessions: results::sessions(seen, arm.name, place),
             slices: Vec::new(),
             window_us: seen.window_us,
-            warnings: seen.warnings.iter().map(warning).collect(),
+            // What there is to say of the generator the checks say, who know where all users may be waiting for an answer.
+            warnings: phase_warnings(seen).iter().map(warning).collect(),
         }
     }
 
