@@ -128,11 +128,8 @@ pub(crate) fn numbers_without_address(page: &str, allowed: &[&str]) -> Vec<Strin
         match piece {
             Piece::Element if is_block(&open[open.len() - 1].name) => blocks.push(String::new()),
             Piece::Text(text) if is_text => {
-                let is_addressed = open
-                    .iter()
-                    .any(|element| element.get("title").is_some_and(|title| title.starts_with("results/summary/")));
                 let last = blocks.last_mut().expect("a block");
-                last.push_str(if is_addressed { "\u{fffc}" } else { text });
+                last.push_str(if open.iter().any(is_addressed) { "\u{fffc}" } else { text });
             }
             _ => {}
         }
@@ -151,9 +148,32 @@ pub(crate) fn numbers_without_address(page: &str, allowed: &[&str]) -> Vec<Strin
     words.collect()
 }
 
+/// Sentences in which a number is missing: its place is there, and a dash stands in it. In a table, a dash is an answer.
+pub(crate) fn holes(page: &str) -> Vec<String> {
+    let mut blocks = vec![(String::new(), false)];
+    walk(page, |open, piece| {
+        let is_text = !open.iter().any(|element| element.name == "table");
+        match piece {
+            Piece::Element if is_block(&open[open.len() - 1].name) => blocks.push((String::new(), false)),
+            Piece::Text(text) if is_text => {
+                let (words, has_hole) = blocks.last_mut().expect("a block");
+                words.push_str(text);
+                *has_hole |= text.trim() == "–" && open.iter().any(is_addressed);
+            }
+            _ => {}
+        }
+    });
+    blocks.into_iter().filter(|(_, has_hole)| *has_hole).map(|(words, _)| words).collect()
+}
+
 fn is_block(name: &str) -> bool {
     ["p", "li", "figcaption", "aside", "div", "section", "td", "th", "h1", "h2", "h3", "h4", "pre", "figure"]
         .contains(&name)
+}
+
+/// Whether what stands in it comes from a cell.
+fn is_addressed(element: &Element) -> bool {
+    element.get("title").is_some_and(|title| title.starts_with("results/summary/"))
 }
 
 /// Where digits stand for something else: names and texts of cells (but not their numbers), what programs said, and counts of things.
@@ -179,5 +199,8 @@ fn the_reader_of_pages_is_not_blind() {
     assert_eq!(numbers_without_address(page, &["95 %"]), ["7", "8"]);
     assert_eq!(broken_links(page), ["two places are `a`", "b"]);
     assert_eq!(loaded(page), ["img src=x", "i style=y"]);
+    let page = "<p>It is <a title=\"results/summary/x.csv\">–</a> of 3.</p><p>It is – so.</p>\
+                <table><tr><td><a title=\"results/summary/x.csv\">–</a></td></tr></table>";
+    assert_eq!(holes(page), ["It is – of 3."]);
     assert_eq!(loaded("<style>a { background: url(x) }</style>"), ["url("]);
 }

@@ -19,5 +19,6 @@ mod specimen;
 mod stack;
 mod support;
 mod torture;
+mod unusable;
 mod verify;
 mod web;

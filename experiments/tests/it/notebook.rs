@@ -12,7 +12,7 @@ use experiments::{
     steps::STEPS,
 };
 
-use crate::{pdf, reading, verify};
+use crate::{pdf, reading, unusable, verify};
 
 fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -76,6 +76,7 @@ fn the_quick_profile_ends_in_a_complete_pdf() {
     pages_can_be_traced(&results);
     the_time_of_a_run_is_drawn(&results);
     claims_are_held_against_the_results(&results);
+    unusable::no_sentence_has_a_hole(&results);
     a_run_is_compared_with_itself(&results);
     edited_results_are_refused(&results);
     a_second_run_is_refused(&results);
@@ -207,7 +208,7 @@ fn the_report_is_verified_from_itself(results: &Path) {
     assert!(named.contains("the value `cache.arms.all.p50_us` is 1 µs (exactly `1`"), "{named}");
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
