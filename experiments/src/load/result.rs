@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::recorder::{CacheStatus, FailureKind, SparseHistogram, Tenth};
+use super::schedule::plan;
 use super::spec::{Phase, TrialSpec};
 
 /// The only version of the format that this program reads and writes.
@@ -16,6 +17,9 @@ pub const RESULT_VERSION: u32 = 5;
 
 /// A generator that is later than this measures itself.
 const LARGEST_LAG_P99_US: u64 = 2_000;
+
+/// A tenth of a second.
+const TENTH_US: u64 = 100_000;
 
 /// A generator sends from one thread; one that uses more than this share of a processor may be the bottleneck.
 const LARGEST_CPU_SHARE: f64 = 0.85;
@@ -242,6 +246,25 @@ impl TrialResult {
             ..self.clone()
         };
         Self { warnings: phase_warnings(&part), ..part }
+    }
+
+    /// The mean service time of each tenth of a second that lies wholly within one of the phases that are wanted, in order, µs. One in which
+    /// nothing was due has none.
+    #[must_use]
+    pub fn tenth_means_us(&self, is_wanted: impl Fn(&Phase) -> bool) -> Vec<f64> {
+        let planned = plan(&self.spec);
+        // The clock of the tenths begins with the first phase, and that of the plan with the pause before it.
+        let begin_us = planned.first().map_or(0, |first| first.start_us);
+        let mut means_us = Vec::new();
+        for (phase, planned) in self.spec.phases.iter().zip(planned) {
+            let first = (planned.start_us - begin_us).div_ceil(TENTH_US);
+            let end = (planned.end_us - begin_us) / TENTH_US;
+            if first < end && is_wanted(phase) {
+                let tenths = self.tenths.iter().filter(|(tenth, _)| (first..end).contains(&u64::from(**tenth)));
+                means_us.extend(tenths.map(|(_, tenth)| tenth.service_us as f64 / tenth.count as f64));
+            }
+        }
+        means_us
     }
 
     /// The cells of the measured phases, without the starts of sessions.

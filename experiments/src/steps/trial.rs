@@ -137,10 +137,11 @@ impl Tried {
         readings: &Readings,
         doubts: &checks::Doubts,
         body_digest: &str,
+        settled_tenths: Option<u32>,
     ) -> Self {
         let warning = |text: &String| format!("block {}, {}: {text}", place.block, arm.name);
         Self {
-            trials: results::trials(seen, arm.name, place, readings, doubts, body_digest),
+            trials: results::trials(seen, arm.name, place, readings, doubts, body_digest, settled_tenths),
             latencies: results::latencies(seen, arm.name, place, detail),
             resources: readings.resources(arm.name, place),
             counters: readings.counters(arm.name, place),

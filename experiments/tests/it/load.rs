@@ -125,6 +125,10 @@ async fn slices_ask_several_sites_for_the_same_and_pause_in_between() {
     assert_eq!(starts, [0.0, 0.3, 0.6, 0.9]);
     let due = result.tenths.keys().copied().collect::<Vec<_>>();
     assert!([2, 5, 8].iter().all(|pause| !due.contains(pause)), "nothing is due in a pause: {due:?}");
+    for (site, own) in [('a', [0, 1, 9, 10]), ('b', [3, 4, 6, 7])] {
+        let means_us = own.map(|tenth| result.tenths[&tenth].service_us as f64 / result.tenths[&tenth].count as f64);
+        assert_eq!(result.tenth_means_us(|phase| phase.name.starts_with(site)), means_us, "those of {site}");
+    }
     let part = result.part(|name| name.starts_with('b').then(|| "all of b".to_owned()));
     assert_eq!(part.phases.len(), 1);
     assert_eq!(part.phases[0].expected_count, second.len() as u64);

@@ -5,7 +5,10 @@ use std::{ops::Range, time::Duration};
 
 use anyhow::{Context, Result};
 
-use super::{Arm, Detail, Load, Place, Tried, attempts, checks, freeze, resources::Sampling, site::Site, specify};
+use super::{
+    Arm, Detail, Load, Place, Tried, attempts, checks, freeze, resources::Sampling, results::settled_tenths,
+    site::Site, specify,
+};
 use crate::{
     load::{event::Event, result::TrialResult, spec::TrialSpec},
     steps::Bench,
@@ -68,7 +71,9 @@ async fn try_once(bench: &mut Bench<'_>, arm: &Arm, load: &Load, place: Place, d
     let body_digest = site.body_digest.clone();
     let readings = site.close(bench).await.with_context(named)?;
     let doubts = checks::doubts(&seen, &seen, load, &readings);
-    let tried = Tried::new(&seen, (arm, place, detail), &readings, &doubts, &body_digest);
+    let first = seen.measured_phases().next().map(|phase| phase.name.clone()).unwrap_or_default();
+    let settled = settled_tenths(&seen, |phase| !phase.measured || phase.name == first);
+    let tried = Tried::new(&seen, (arm, place, detail), &readings, &doubts, &body_digest, settled);
     bench.measured(Duration::from_micros(tried.window_us));
     bench.keep(&key, &tried)?;
     Ok(tried)

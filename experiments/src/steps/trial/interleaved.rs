@@ -17,13 +17,18 @@ use super::{
     Arm, Detail, Load, Place, Tried, attempts,
     checks::{self, Doubts, latency_quantile_us, mean_latency_us},
     resources::{Readings, Sampling},
+    results::settled_tenths,
     rows::SliceRow,
     site::Site,
     slices::{self, Slice, Slices},
     specify,
 };
 use crate::{
-    load::{event::Event, result::TrialResult, spec::TrialSpec},
+    load::{
+        event::Event,
+        result::TrialResult,
+        spec::{Phase, TrialSpec},
+    },
     probe::hiccup::Meter,
     steps::{Bench, bench::blocks},
 };
@@ -171,6 +176,7 @@ struct Part {
     readings: Readings,
     doubts: Doubts,
     body_digest: String,
+    settled_tenths: Option<u32>,
     /// Its measured slices, each with what the generator saw of it.
     slices: Vec<(Slice, TrialResult)>,
 }
@@ -184,6 +190,7 @@ async fn take_apart(
     load: &Load,
 ) -> Result<Vec<Part>> {
     let mut parts = Vec::with_capacity(sites.len());
+    let first = slices.iter().find(|slice| slice.planned.measured).map(|slice| slice.of.as_str()).unwrap_or_default();
     let sent = seen.part(|name| slices.iter().find(|slice| slice.planned.name == name).map(Slice::kept_as));
     for (number, site) in sites.into_iter().enumerate() {
         let of_arm = |name: &str| {
@@ -194,11 +201,16 @@ async fn take_apart(
             slices.iter().filter(|slice| slice.planned.target == number && slice.planned.measured && !slice.left_out);
         let of_slice = |slice: &Slice| seen.part(|name| (name == slice.planned.name).then(|| slice.of.clone()));
         let kept = kept.map(|slice| (slice.clone(), of_slice(slice))).collect();
+        let settling = |phase: &Phase| {
+            let own = slices.iter().find(|slice| slice.planned.target == number && slice.planned.name == phase.name);
+            own.is_some_and(|slice| !slice.planned.measured || (slice.of == first && !slice.left_out))
+        };
+        let settled_tenths = settled_tenths(seen, settling);
         let seen = seen.part(of_arm);
         let (arm, body_digest) = (site.arm.clone(), site.body_digest.clone());
         let readings = site.close(bench).await.with_context(|| format!("the arm `{}` failed", arm.name))?;
         let doubts = checks::doubts(&seen, &sent, load, &readings);
-        parts.push(Part { arm, seen, readings, doubts, body_digest, slices: kept });
+        parts.push(Part { arm, seen, readings, doubts, body_digest, settled_tenths, slices: kept });
     }
     Ok(parts)
 }
@@ -214,7 +226,8 @@ fn conclude(mut parts: Vec<Part>, slices: &[Slice], place: Place, detail: Detail
     let tried = parts.iter().enumerate().map(|(number, part)| {
         let first = slices.iter().position(|slice| slice.planned.target == number).unwrap_or(number);
         let place = Place { place: u32::try_from(first).unwrap_or(u32::MAX), ..place };
-        let tried = Tried::new(&part.seen, (&part.arm, place, detail), &part.readings, &part.doubts, &part.body_digest);
+        let Part { arm, seen, readings, doubts, body_digest, settled_tenths, .. } = part;
+        let tried = Tried::new(seen, (arm, place, detail), readings, doubts, body_digest, *settled_tenths);
         let costs = part.readings.costs();
         let rows = part.slices.iter().zip(costs).map(|((slice, seen), cost)| SliceRow {
             block: place.block,

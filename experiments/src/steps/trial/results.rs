@@ -11,6 +11,7 @@ use super::{
 use crate::load::{
     recorder::{CacheStatus, SparseHistogram},
     result::{PhaseResult, ResultCell, TrialResult},
+    spec::Phase,
 };
 use crate::stats::warm_up;
 
@@ -22,9 +23,9 @@ pub(super) fn trials(
     readings: &Readings,
     doubts: &Doubts,
     body_digest: &str,
+    settled_tenths: Option<u32>,
 ) -> Vec<TrialRow> {
     let share = generator_cpu_share(result);
-    let settled_tenths = settled_tenths(result);
     let row = |phase: &PhaseResult| TrialRow {
         block: place.block,
         place: place.place,
@@ -55,17 +56,10 @@ pub(super) fn trials(
     result.measured_phases().map(row).collect()
 }
 
-/// When load times had settled, in tenths of a second from the start of the trial: MSER-5 on the mean service time of each tenth, from
-/// the warm-up to the end of the first measured phase. What comes after may be another load.
-fn settled_tenths(result: &TrialResult) -> Option<u32> {
-    let first_s: f64 = result.measured_phases().next().map(|phase| phase.duration_s)?;
-    let warm_up_s: f64 = result.phases.iter().filter(|phase| !phase.measured).map(|phase| phase.duration_s).sum();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a trial lasts for seconds")]
-    let end = ((warm_up_s + first_s) * 10.0) as u32;
-    #[expect(clippy::cast_precision_loss, reason = "sums of µs stay far below 2^53")]
-    let means: Vec<f64> =
-        result.tenths.range(..end).map(|(_, tenth)| tenth.service_us as f64 / tenth.count as f64).collect();
-    let found = warm_up(&means)?;
+/// When load times had settled, in tenths of a second of the load of one trial: MSER-5 on the mean service time of each tenth, from its
+/// warm-up to the end of its first measured phase. What comes after may be another load, so that only these phases are its `own`.
+pub(super) fn settled_tenths(result: &TrialResult, is_own: impl Fn(&Phase) -> bool) -> Option<u32> {
+    let found = warm_up(&result.tenth_means_us(is_own))?;
     found.settled.then(|| u32::try_from(found.first_kept).ok()).flatten()
 }
 

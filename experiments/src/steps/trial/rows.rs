@@ -56,7 +56,7 @@ row! {
         canary_user_us: Option<f64>,
         /// Time of a fixed number of system calls there.
         canary_kernel_us: Option<f64>,
-        /// How many batches of a tenth of a second it took from the start of the trial until load times had settled (MSER-5); empty
+        /// How many tenths of a second of the trial's own load, its warm-up included, it took until load times had settled (MSER-5); empty
         /// where they never did, or the trial was too short to tell.
         settled_tenths: Option<u32>,
         /// For how long the servers were frozen in the phase; empty where they were not.
