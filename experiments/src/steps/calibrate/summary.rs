@@ -83,13 +83,13 @@ fn design(frames: &Frames) -> Result<SummaryTable> {
     let row = vec![
         Cell::from("slices"),
         Cell::from(first.and_then(|trial| trial.offered_per_s)),
-        first.map_or(Cell::Empty, |trial| Cell::from(u64::from(trial.slices))),
+        first.map_or(Cell::Empty, |trial| Cell::from(u64::from(trial.slices + trial.slices_left_out))),
         Cell::from(first.map(|trial| trial.duration_s)),
     ];
     let columns = vec![
         column("design", "how arms are compared"),
         column("offered_per_s", "the rate that every arm was offered"),
-        column("rounds", "slices into which the measured time of an arm was cut"),
+        column("rounds", "slices into which the measured time of an arm was cut, those that were left out as well"),
         column("measured_s", "measured time of an arm in a block"),
     ];
     to_rows(STEP, "design", columns, vec![row])
