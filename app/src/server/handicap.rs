@@ -97,13 +97,21 @@ impl Handicap {
     }
 }
 
+/// For the last part of a delay nobody sleeps: a processor that has slept is slower for a moment, also for whoever comes next, and nobody
+/// counts by how much. Longer than a sleep is ever late.
+const AWAKE: Duration = Duration::from_micros(500);
+
 /// Wakes everybody when it is time. All delays are equal, so that who came first is first. tokio's own timers would add up to a
 /// millisecond, which is more than what is to be added.
 fn wake(waiting: &Receiver<Waiting>) {
     for Waiting { until, woken } in waiting {
-        let now = Instant::now();
-        if until > now {
-            std::thread::sleep(until - now);
+        let left = until.saturating_duration_since(Instant::now());
+        if left > AWAKE {
+            std::thread::sleep(left - AWAKE);
+        }
+        while Instant::now() < until {
+            // Whoever has something to do goes first.
+            std::thread::yield_now();
         }
         // Whoever has left is not told.
         let _ = woken.send(());
