@@ -119,6 +119,33 @@ impl Search {
         }
     }
 
+    /// About how many trials it still takes, where nothing is turned over by a repeat: up to `steps` steps until the first rate misses (or
+    /// meets), the halvings, and the repeats of both ends. At least 1 until it is done.
+    #[must_use]
+    pub fn expected_trials(&self, steps: u32) -> u32 {
+        let Limits { lowest, highest, step, repeats, .. } = self.limits;
+        let both_repeated = 2 * (repeats - 1);
+        let climbing = || {
+            let climbed = u32::try_from(self.tried.len()).unwrap_or(u32::MAX);
+            steps.saturating_sub(climbed).max(1) + self.halvings(step) + both_repeated
+        };
+        match self.ends() {
+            (None, None) => climbing(),
+            (Some(met), None) if met.rate < highest => climbing(),
+            (None, Some(missed)) if missed.rate > lowest => climbing(),
+            (met, missed) => match met.zip(missed).map_or(0, |(met, missed)| self.halvings(missed.rate / met.rate)) {
+                0 => met.iter().chain(&missed).map(|end| repeats.saturating_sub(end.trials())).sum(),
+                halvings => halvings + both_repeated,
+            },
+        }
+    }
+
+    /// How often a gap is halved, as a ratio, until its ends are a bracket apart.
+    fn halvings(&self, gap: f64) -> u32 {
+        let halvings = (gap.ln() / self.limits.bracket.ln()).log2().ceil();
+        if halvings > 0.0 { halvings as u32 } else { 0 }
+    }
+
     /// Takes down whether a trial at `rate` met the objective. It need not be the one that was asked for: earlier
     /// trials may be told as well. A rate that is not positive and finite is ignored.
     pub fn record(&mut self, rate: f64, met: bool) {
@@ -174,8 +201,12 @@ mod tests {
         let mut asked = Vec::new();
         loop {
             match search.next() {
-                Next::Done(found) => return (found, asked),
+                Next::Done(found) => {
+                    assert_eq!(search.expected_trials(4), 0, "{search:?}");
+                    return (found, asked);
+                }
                 Next::Try(rate) => {
+                    assert!(search.expected_trials(4) > 0, "{search:?}");
                     asked.push(rate);
                     assert!(asked.len() < 500, "it does not end: {asked:?}");
                     search.record(rate, oracle(rate));
@@ -190,6 +221,7 @@ mod tests {
         let rounded: Vec<i64> = asked.iter().map(|rate| rate.round() as i64).collect();
         // Up by quarters to 195, halved twice, then each end twice more.
         assert_eq!(rounded, [100, 125, 156, 195, 175, 185, 180, 180, 185, 180, 185]);
+        assert_eq!(Search::new(Limits::new(100.0, 10.0, 10_000.0)).unwrap().expected_trials(4), 11, "as it came");
         assert!(found.highest_met.unwrap() <= 180.0 && found.lowest_missed.unwrap() > 180.0);
         assert_eq!((found.never_missed, found.never_met), (found.highest_met, found.lowest_missed));
     }

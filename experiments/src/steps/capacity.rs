@@ -109,12 +109,9 @@ impl Step for CapacityStep {
     }
 }
 
-/// How many trials the search for one arm is expected to need: steps until one misses, halvings of the gap, repeats of its ends.
+/// How many trials the search for one arm is expected to need; none where its limits make no sense, which the search itself says.
 fn expected_trials(capacity: &CapacityParameters) -> u32 {
-    let halvings = (capacity.step_ratio.ln() / capacity.bracket_ratio.ln()).log2().ceil();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few halvings")]
-    let halvings = halvings.max(0.0) as u32;
-    EXPECTED_STEPS + halvings + 2 * (capacity.repeats - 1)
+    Search::new(capacity.limits()).map_or(0, |search| search.expected_trials(EXPECTED_STEPS))
 }
 
 /// About how long one trial of the search takes.
@@ -174,19 +171,19 @@ async fn search(
 ) -> Result<Vec<Tried>> {
     let limits = capacity.limits();
     let mut searches: Vec<Option<Search>> = ARMS.iter().map(|_| Search::new(limits)).collect();
-    let expected = f64::from(expected_trials(capacity)) * ARMS.len() as f64;
     let mut tried = Vec::new();
     let mut done = 0_u32;
     for block in 1_u32.. {
         let before = done;
         let order = blocks(bench.profile.seed, &format!("capacity block {block}"), ARMS.len(), 1).concat();
         for (place, index) in (0_u32..).zip(order) {
+            let left: u32 = searches.iter().flatten().map(|search| search.expected_trials(EXPECTED_STEPS)).sum();
             let Some(search) = &mut searches[index] else { continue };
             let Next::Try(rate_per_s) = search.next() else { continue };
             let (arm, place) = (&ARMS[index], Place { block, place, attempt: 1 });
             let load = offered(capacity, mix, rate_per_s);
             let what = format!("search {block} for `{}`: {rate_per_s:.0} requests a second", arm.name);
-            let share = start + (1.0 - start) * (f64::from(done) / expected).min(1.0);
+            let share = start + (1.0 - start) * f64::from(done) / f64::from(done + left);
             let mut found = trial::try_at(bench, arm, &load, place, Detail::Server, (share, &what)).await?;
             // At a rate that is too much everybody is late, which is no reason to warn of anything.
             found.iter_mut().for_each(|tried| tried.warnings.clear());

@@ -59,7 +59,7 @@ impl Step for ExplainStep {
         let million_comments = f64::from(profile.data.comments) / 1e6;
         // Of some 38 cases.
         let short_s = 38.0 * profile.explain.enough_s;
-        8.0 + 50.0 * million_comments + short_s + 22.0 * million_comments * f64::from(profile.explain.repeats)
+        1.0 + 50.0 * million_comments + short_s + 22.0 * million_comments * f64::from(profile.explain.repeats)
     }
 
     fn measure<'a>(&'a self, bench: &'a mut Bench<'_>) -> Measuring<'a> {

@@ -64,8 +64,8 @@ impl Step for SchemaStep {
     }
 
     fn planned_s(&self, profile: &Profile) -> f64 {
-        let rows = f64::from(profile.data.comments) / 1e6;
-        10.0 + 30.0 * rows + f64::from(profile.schema.repeats) * 2.0
+        let inserted = f64::from(profile.schema.posts_per_batch + profile.schema.comments_per_batch);
+        1.0 + f64::from(profile.schema.repeats) * inserted / 10_000.0
     }
 
     fn measure<'a>(&'a self, bench: &'a mut Bench<'_>) -> Measuring<'a> {

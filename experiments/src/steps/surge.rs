@@ -74,7 +74,7 @@ impl Step for SurgeStep {
 
     fn planned_s(&self, profile: &Profile) -> f64 {
         let surge = &profile.surge;
-        let trial_s = surge.warm_up_s + surge.baseline_s + surge.surge_s + surge.recovery_s + 3.0;
+        let trial_s = surge.warm_up_s + surge.baseline_s + surge.surge_s + surge.recovery_s + trial::START_S;
         f64::from(surge.blocks) * 3.0 * trial_s + nodes::planned_s(&surge.nodes)
     }
 

@@ -34,7 +34,7 @@ use rows::{CounterRow, LatencyRow, ResourceRow, SecondRow, SessionRow, SliceRow,
 pub(super) use slices::{Slices, planned_s};
 
 /// About how long it takes to copy the database for an arm, to start its servers and to stop them.
-pub(super) const START_S: f64 = 1.5;
+pub(super) const START_S: f64 = 1.0;
 
 /// A configuration of the blog under a name.
 #[derive(Debug, Clone)]

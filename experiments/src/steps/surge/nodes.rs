@@ -60,7 +60,8 @@ fn arms(limit_share: f64) -> [Arm; 2] {
 
 /// About how long it takes: what is left of the queue when the overload ends has to be answered, too.
 pub(super) fn planned_s(nodes: &NodeParameters) -> f64 {
-    f64::from(nodes.blocks) * 2.0 * (nodes.warm_up_s + 2.0 * nodes.overload_s + 3.0)
+    // What a server has not answered by the end of the overload it answers afterwards.
+    f64::from(nodes.blocks) * 2.0 * (nodes.warm_up_s + 1.5 * nodes.overload_s + trial::START_S)
 }
 
 /// Tries both arms in each block, and writes what was limited. Where nothing can be limited they are left out, and the run says why.
