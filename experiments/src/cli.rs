@@ -211,7 +211,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            remark!("error: {error:#}");
             ExitCode::from(exit_code(&error))
         }
     }
@@ -229,7 +229,7 @@ fn verify(pdf: &std::path::Path, extract: Option<&std::path::Path>) -> Result<u8
             (code::NOT_ALIKE, format!("`{}` is verified but for its pages: {what}", pdf.display()))
         }
     };
-    eprintln!("error: {words}");
+    remark!("error: {words}");
     Ok(code)
 }
 
@@ -243,17 +243,17 @@ async fn dispatch(command: Command, results: Option<PathBuf>) -> Result<u8> {
             return Ok(match outcome {
                 Outcome::Done => 0,
                 Outcome::Failed(steps) => {
-                    eprintln!("error: failed: {}; the report says why", steps.join(", "));
+                    remark!("error: failed: {}; the report says why", steps.join(", "));
                     code::INVALID
                 }
                 Outcome::Interrupted => code::INTERRUPTED,
             });
         }
         Command::Report { output, allow_stale } => {
-            println!("{}", pipeline::report(&project, &results, output.as_deref(), stale(allow_stale))?.display())
+            say!("{}", pipeline::report(&project, &results, output.as_deref(), stale(allow_stale))?.display())
         }
         Command::Html { output, allow_stale } => {
-            println!("{}", pipeline::html(&project, &results, output.as_deref(), stale(allow_stale))?.display())
+            say!("{}", pipeline::html(&project, &results, output.as_deref(), stale(allow_stale))?.display())
         }
         Command::Notebook { port } => pipeline::notebook(&project, &NotebookOptions { port, results }).await?,
         Command::Results { steps } => pipeline::print_results(&results, &steps)?,
@@ -287,13 +287,13 @@ async fn dispatch(command: Command, results: Option<PathBuf>) -> Result<u8> {
         Command::Compare { before, after, anyway } => {
             let worse = pipeline::compare(&project, &CompareOptions { before, after, anyway, results })?;
             if !worse.is_empty() {
-                eprintln!("error: worse: {}", worse.join(", "));
+                remark!("error: worse: {}", worse.join(", "));
                 return Ok(code::REGRESSION);
             }
         }
         Command::Bless => {
             let reference = pipeline::bless(&project, &results)?;
-            println!("this run is the reference now, in `{}` and in `README.md`; commit both", reference.display());
+            say!("this run is the reference now, in `{}` and in `README.md`; commit both", reference.display());
         }
         Command::Dictionary => std::fs::write(project.root.join("results/README.md"), pipeline::dictionary())?,
         Command::Trial { spec } => crate::load::trial::main(&spec)?,

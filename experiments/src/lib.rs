@@ -2,6 +2,7 @@
 //!
 //! # Layout, in the order in which the data flows
 //!
+//! - `say` has lines for a person; everybody may use it.
 //! - [`http`] is the client for servers of this machine.
 //! - [`cgroup`] makes groups of processes, counts their CPU time and limits it, where the machine allows it.
 //! - [`stack`] starts and stops the private PostgreSQL, Redis, app servers and NGINX, each in a group of its own.
@@ -13,6 +14,11 @@
 //! - [`steps`] are the questions: one file each, one ordered list.
 //! - [`report`] makes the PDF from `results/` alone.
 //! - [`pipeline`] is the only file that sees every room; [`cli`] is the door.
+
+#![warn(clippy::print_stdout, clippy::print_stderr)] // `say` does that, and does not panic where nobody listens.
+
+#[macro_use]
+mod say;
 
 pub mod cgroup;
 pub mod http;

@@ -138,14 +138,14 @@ pub async fn run(project: &Project, options: &RunOptions) -> Result<Outcome> {
         tokio::select! {
             measured = run.measure(&due) => measured?,
             () = signal => {
-                eprintln!("interrupted: finished steps and trials are kept; run the same command again to go on from here");
+                remark!("interrupted: finished steps and trials are kept; run the same command again to go on from here");
                 return Ok(Outcome::Interrupted);
             }
         }
     }
     // What was not asked for may be stale; the report says so at each of its numbers.
     let pdf = report(project, &options.results, None, StaleResults::Mark)?;
-    println!("{}", pdf.display());
+    say!("{}", pdf.display());
     Ok(if run.failed.is_empty() { Outcome::Done } else { Outcome::Failed(run.failed) })
 }
 
@@ -171,9 +171,9 @@ fn due(
     for &step in steps {
         let reasons = staleness.of_step(step, Some((&options.profile, profile)))?;
         match reasons.as_slice() {
-            [] if options.force => eprintln!("{}: measured again, as `--force` asks", step.name()),
+            [] if options.force => remark!("{}: measured again, as `--force` asks", step.name()),
             [] => {
-                eprintln!("{}: skipped, its results are fresh; `--force` measures again", step.name());
+                remark!("{}: skipped, its results are fresh; `--force` measures again", step.name());
                 continue;
             }
             [first, rest @ ..] => {
@@ -182,7 +182,7 @@ fn due(
                     1 => " (and one more reason)".to_owned(),
                     count => format!(" (and {count} more reasons)"),
                 };
-                eprintln!("{}: measured, because {}{others}", step.name(), first.words);
+                remark!("{}: measured, because {}{others}", step.name(), first.words);
             }
         }
         due.push(step);

@@ -54,11 +54,11 @@ pub async fn bench_app(project: &Project, options: BenchAppOptions) -> Result<bo
     let data = DataParameters { users: 5_000, posts: options.posts, comments: options.posts * 2, tags: 500 };
     let wrk = agreement::wrk(project);
     if wrk.is_none() {
-        eprintln!("`wrk` is missing, so that the generator is not held against it; `apt-get install wrk` brings it");
+        remark!("`wrk` is missing, so that the generator is not held against it; `apt-get install wrk` brings it");
     }
     let stop = interrupted()?;
     let measuring = async {
-        eprintln!("filling a blog with {} posts; this takes about half a minute", options.posts);
+        remark!("filling a blog with {} posts; this takes about half a minute", options.posts);
         let site = Site::start(project, programs, reference, data, SEED).await?;
         let measured = measure(&site, options, wrk.as_deref()).await;
         site.stop().await?;
@@ -68,8 +68,8 @@ pub async fn bench_app(project: &Project, options: BenchAppOptions) -> Result<bo
         findings = measuring => findings?,
         () = stop => anyhow::bail!("interrupted; nothing is kept of a bench that did not finish"),
     };
-    println!("{}", findings.table());
-    println!("{}", findings.json()?);
+    say!("{}", findings.table());
+    say!("{}", findings.json()?);
     Ok(findings.all_kept())
 }
 
@@ -84,7 +84,7 @@ async fn measure(site: &Site, options: BenchAppOptions, wrk: Option<&Path>) -> R
     let rate = Rate { per_s: options.rate_per_s, seconds: options.seconds };
     let mut contest = Contest::new(site, rate);
     for block in 1..=options.blocks {
-        eprintln!("block {block} of {}", options.blocks);
+        remark!("block {block} of {}", options.blocks);
         contest.block(SEED, block).await?;
         let (uncached, pgbench) = database::block(site, options.seconds).await?;
         findings.postgres(uncached, pgbench);

@@ -37,14 +37,14 @@ pub fn check_claims(project: &Project, results: &Path) -> Result<bool> {
         );
     }
     for one in &judged {
-        println!("{:<10}  {}: {}{}", one.verdict.word(), one.claim.name, one.plain(&values), remark(one, &evidence));
+        say!("{:<10}  {}: {}{}", one.verdict.word(), one.claim.name, one.plain(&values), remark(one, &evidence));
     }
     let of = |verdict| judged.iter().filter(move |one: &&Judged<'_>| one.verdict == verdict);
     let [held, overturned, unknown] = [Verdict::Held, Verdict::Overturned, Verdict::Unknown].map(|v| of(v).count());
-    println!("{held} held, {overturned} overturned, {unknown} unknown");
+    say!("{held} held, {overturned} overturned, {unknown} unknown");
     let names: Vec<&str> = of(Verdict::Overturned).map(|one| one.claim.name.as_str()).collect();
     if !names.is_empty() {
-        eprintln!(
+        remark!(
             "error: overturned: {}; find out what changed, or write what is believed now into `report-src/{}`",
             names.join(", "),
             claims::FILE

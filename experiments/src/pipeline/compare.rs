@@ -69,11 +69,11 @@ pub fn compare(project: &Project, options: &CompareOptions) -> Result<Vec<String
     let after = present(project, options)?;
     let doubts = doubts(&before, &after, options.anyway)?;
     let values = compare_runs(COMPARED_METRICS, &before.run(), &after.run())?;
-    println!("before: {}\nafter:  {}", before.heading(), after.heading());
+    say!("before: {}\nafter:  {}", before.heading(), after.heading());
     for doubt in doubts {
-        println!("doubt:  {doubt}");
+        say!("doubt:  {doubt}");
     }
-    println!("{}\n{}", table(&values), counts(&values));
+    say!("{}\n{}", table(&values), counts(&values));
     if values.iter().all(|value| matches!(value.outcome, Outcome::Missing(_))) {
         return Err(NoBaseline(format!("`{}` and `{}` have no value in common", before.label, after.label)).into());
     }
@@ -106,7 +106,7 @@ fn present(project: &Project, options: &CompareOptions) -> Result<Results> {
     })?;
     if options.after.is_none() {
         for note in not_current(project, &options.results, &results)? {
-            eprintln!("note: {note}");
+            remark!("note: {note}");
         }
     }
     Ok(results)

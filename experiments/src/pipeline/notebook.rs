@@ -39,7 +39,7 @@ pub async fn notebook(project: &Project, options: &NotebookOptions) -> Result<()
     let (sender, receiver) = channel::channel(Arc::new(watcher.first()));
     // A thread of its own, which ends with the program: what it waits for is the disk and Typst.
     std::thread::spawn(move || watcher.watch(&sender));
-    println!("the notebook is at http://{address}/ (stop with Ctrl-C)");
+    say!("the notebook is at http://{address}/ (stop with Ctrl-C)");
     let site = Site { port: address.port(), results: options.results.clone(), shown: receiver };
     tokio::select! {
         served = async { axum::serve(listener, site.router()).await } => served.context("the notebook's server failed"),

@@ -86,20 +86,20 @@ pub fn reproduce(project: &Project, results: &Path, builds: usize) -> Result<boo
     let mut first: Option<(Way, Vec<u8>)> = None;
     for way in (0..builds).map(|number| Way::of(number, can_be_nobody)) {
         let bytes = builder.build(way).with_context(|| format!("{way}"))?;
-        eprintln!("{way}: SHA-256 {}…", &hash_bytes(&bytes)[..12]);
+        remark!("{way}: SHA-256 {}…", &hash_bytes(&bytes)[..12]);
         match &first {
             None => first = Some((way, bytes)),
             Some((earlier, expected)) if *expected != bytes => {
                 let sides = [format!("in build {}", earlier.number + 1), format!("in build {}", way.number + 1)];
                 let difference = first_difference(expected, &bytes, [&sides[0], &sides[1]]);
-                eprintln!("error: {way} is another file than that of {earlier}: {difference}");
+                remark!("error: {way} is another file than that of {earlier}: {difference}");
                 return Ok(false);
             }
             Some(_) => {}
         }
     }
     if let Some((_, bytes)) = first {
-        println!("{builds} builds, one file: {} bytes, SHA-256 {}", bytes.len(), hash_bytes(&bytes));
+        say!("{builds} builds, one file: {} bytes, SHA-256 {}", bytes.len(), hash_bytes(&bytes));
     }
     Ok(true)
 }

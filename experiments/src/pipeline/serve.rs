@@ -53,10 +53,10 @@ pub async fn serve(project: &Project, options: &ServeOptions) -> Result<()> {
         () = &mut stop => return Ok(()),
     };
     let url = stack.nginx.as_ref().map(Nginx::url).context("NGINX was started")?;
-    println!("the blog is at {url}/ (stop with Ctrl-C); its logs are in {}", folder.logs().display());
-    println!("log in as `{}` with the password `{}`", app::demo::LOGIN, app::demo::PASSWORD);
+    say!("the blog is at {url}/ (stop with Ctrl-C); its logs are in {}", folder.logs().display());
+    say!("log in as `{}` with the password `{}`", app::demo::LOGIN, app::demo::PASSWORD);
     if options.memory_sessions {
-        println!(
+        say!(
             "each server keeps sessions in its own memory: {}",
             if options.sticky {
                 "who has logged in keeps theirs until it stops, everybody else finds none at every other request"
@@ -145,7 +145,7 @@ async fn prepare(stack: &Stack, server: &AppOptions) -> Result<()> {
     app::db::migrate(&pool, Indexes::With).await?;
     let filled = app::demo::fill(&pool).await.context("cannot fill the blog")?;
     if filled.posts + filled.comments > 0 {
-        eprintln!("filled the blog with {} posts and {} comments", filled.posts, filled.comments);
+        remark!("filled the blog with {} posts and {} comments", filled.posts, filled.comments);
     }
     // The account must be one that the servers can read, so it is made with their configuration.
     let variables = server.variables();

@@ -42,7 +42,7 @@ pub fn status(project: &Project, results: &Path) -> Result<()> {
         let (profile, finished) = record.map_or_else(Default::default, |record| (record.profile, record.finished_utc));
         table.add_row([step.name(), state, &profile, &finished, &took, &why]);
     }
-    println!("{table}");
+    say!("{table}");
     Ok(())
 }
 
@@ -57,13 +57,13 @@ pub fn why(project: &Project, results: &Path, name: &str) -> Result<()> {
     let results = ResultsFolder::read_only(results);
     let reasons = Staleness::look(project, &results)?.of_step(*step, None)?;
     if reasons.is_empty() {
-        println!("{name} is fresh");
+        say!("{name} is fresh");
     }
     let state = if results.has(name) { "stale" } else { "not there" };
     for Change { words, sides } in reasons {
-        println!("{name} is {state}: {words}");
+        say!("{name} is {state}: {words}");
         if let Some((old, new)) = sides {
-            println!("    measured with {old}\n    now           {new}");
+            say!("    measured with {old}\n    now           {new}");
         }
     }
     Ok(())
@@ -77,7 +77,7 @@ pub fn print_results(results: &Path, steps: &[String]) -> Result<()> {
     let summaries = summaries::summaries(&ResultsFolder::read_only(results))?;
     let shown: Vec<_> = summaries.iter().filter(|table| steps.is_empty() || steps.contains(&table.step)).collect();
     if shown.is_empty() {
-        println!("there are no results yet; run `just quick` or `just all`");
+        say!("there are no results yet; run `just quick` or `just all`");
     }
     for summary in shown {
         let mut table = table();
@@ -88,7 +88,7 @@ pub fn print_results(results: &Path, steps: &[String]) -> Result<()> {
                 comfy_table::Cell::new(format_cell(&column.name, cell)).set_alignment(aligned)
             }));
         }
-        println!("{}\n{table}\n", summary.address());
+        say!("{}\n{table}\n", summary.address());
     }
     Ok(())
 }

@@ -30,10 +30,10 @@ pub(super) fn new_log(project: &Project) -> PathBuf {
 pub fn timeline(project: &Project, log: Option<&Path>) -> Result<()> {
     let path = log.map_or_else(|| newest(project), |path| Ok(path.to_owned()))?;
     let events = read_events(&path)?;
-    println!("{}\n{}", path.display(), draw(&spans(&events)));
+    say!("{}\n{}", path.display(), draw(&spans(&events)));
     let forecasts = replay(&events);
     if !forecasts.is_empty() {
-        println!("what was said of the time left\n{}", draw_forecasts(&forecasts));
+        say!("what was said of the time left\n{}", draw_forecasts(&forecasts));
     }
     Ok(())
 }

@@ -29,11 +29,11 @@ pub fn trace(results: &Path, wanted: &str) -> Result<()> {
         "there is no value `{wanted}`, neither as a key nor as it is printed; `experiments results` prints the summaries"
     );
     for value in &found {
-        println!("{} = {} ({}, row `{}`, column `{}`)", value.key, value.text, value.file, value.row, value.column);
+        say!("{} = {} ({}, row `{}`, column `{}`)", value.key, value.text, value.file, value.row, value.column);
         if found.len() <= MOST_IN_FULL {
             let step = value.key.split('.').next().unwrap_or_default();
             let record = folder.record(step)?.with_context(|| format!("`{step}` has no results"))?;
-            print!("{}", details(value, &tables, &record));
+            say!("{}", details(value, &tables, &record).trim_end());
         }
     }
     Ok(())

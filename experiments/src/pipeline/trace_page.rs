@@ -70,7 +70,7 @@ pub fn trace_page(path: &Path, page: usize) -> Result<()> {
     let keys = on_page.iter().flat_map(What::keys).collect();
     let values =
         values(&attached(VALUES)?, &keys).with_context(|| format!("`{VALUES}` of {} is not understood", named()))?;
-    print!("page {page} of {}{}", path.display(), described(&on_page, &values));
+    say!("page {page} of {}{}", path.display(), described(&on_page, &values).trim_end());
     Ok(())
 }
 

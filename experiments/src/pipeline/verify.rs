@@ -73,7 +73,7 @@ pub fn verify(path: &Path, extract: Option<&Path>) -> Result<Verified> {
         Err(unpack::Failed::Differs(what)) => return Ok(Verified::Differs(what)),
     };
     let Unpacked { manifest, attached } = unpacked;
-    println!("{} attached files are those that its list `{FILE}` names", attached.len());
+    say!("{} attached files are those that its list `{FILE}` names", attached.len());
     let hint = hint(&manifest);
     let ingredients = match ingredients(&folder, &manifest) {
         Ok(ingredients) => ingredients,
@@ -86,7 +86,7 @@ pub fn verify(path: &Path, extract: Option<&Path>) -> Result<Verified> {
     if let Some(what) = other_attachment(&document, &attached) {
         return Ok(Verified::Differs(format!("{what}{hint}")));
     }
-    println!("{} values are what the attached rows give", values::count(&attached[VALUES]));
+    say!("{} values are what the attached rows give", values::count(&attached[VALUES]));
     pages(&bytes, &pdf, &document, &ingredients, temporary.path(), &hint)
 }
 
@@ -174,8 +174,8 @@ fn pages(
     let again = fs::read(&options.output).context("cannot read the report that was made again")?;
     let pages = pdf.page_count();
     if again == bytes {
-        println!("{pages} pages, {} bytes, are what Typst makes of them", bytes.len());
-        println!("verified: SHA-256 {}", hash_bytes(bytes));
+        say!("{pages} pages, {} bytes, are what Typst makes of them", bytes.len());
+        say!("verified: SHA-256 {}", hash_bytes(bytes));
         return Ok(Verified::Same);
     }
     let second = Pdf::read(&again).map_err(|error| anyhow::anyhow!("the report that was made again: {error}"))?;

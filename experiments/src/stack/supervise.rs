@@ -138,7 +138,7 @@ impl Orders {
 #[must_use]
 pub fn main(arguments: &[OsString]) -> ExitCode {
     if let Err(error) = Orders::parse(arguments).and_then(|orders| orders.obey()) {
-        eprintln!("{SUBCOMMAND}: {error:#}");
+        remark!("{SUBCOMMAND}: {error:#}");
     }
     ExitCode::from(127)
 }

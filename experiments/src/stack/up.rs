@@ -20,7 +20,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// If a server does not start, or ends by itself later.
 pub async fn up(folder: RunFolder) -> Result<()> {
     if let Some(note) = folder.note() {
-        println!("{note}");
+        say!("{note}");
     }
     let (mut interrupt, mut terminate, mut hang_up) =
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
@@ -39,9 +39,9 @@ pub async fn up(folder: RunFolder) -> Result<()> {
         stack = Stack::start(&folder, &postgres, &redis) => stack?,
         () = &mut stop => return Ok(()),
     };
-    println!("postgres  process {}  {}", stack.postgres.pid(), stack.postgres.maintenance_url());
-    println!("redis     process {}  {}", stack.redis.pid(), stack.redis.url());
-    println!("ready; stop with Ctrl-C");
+    say!("postgres  process {}  {}", stack.postgres.pid(), stack.postgres.maintenance_url());
+    say!("redis     process {}  {}", stack.redis.pid(), stack.redis.url());
+    say!("ready; stop with Ctrl-C");
     loop {
         tokio::select! {
             _ = look.tick() => stack.check()?,

@@ -70,7 +70,7 @@ impl Progress {
         self.note(self.event(EventKind::End, outcome));
         match &self.screen {
             Some(screen) => screen.change(&self.step, |old| *old = row),
-            None => eprintln!("{}: {outcome}", self.step),
+            None => remark!("{}: {outcome}", self.step),
         }
     }
 
@@ -80,7 +80,7 @@ impl Progress {
             Some(screen) => {
                 let _ = screen.rows.println(text);
             }
-            None => eprintln!("{text}"),
+            None => remark!("{text}"),
         }
     }
 
@@ -105,7 +105,7 @@ impl Progress {
         }
         let estimate = self.estimate.lock().unwrap_or_else(PoisonError::into_inner);
         let left_s = estimate.left_s(self.started.elapsed().as_secs_f64());
-        eprintln!("{}: {what} · about {} left", self.step, words(left_s));
+        remark!("{}: {what} · about {} left", self.step, words(left_s));
     }
 }
 

@@ -463,6 +463,24 @@ fn bad_input_is_named_with_its_remedy() {
     assert!(said(&output).contains("pass another folder with `--results`"), "{}", said(&output));
 }
 
+/// As with `| head -1`: nobody reads any more.
+#[test]
+fn who_has_heard_enough_makes_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_experiments"));
+        command.args(arguments).arg("--results").arg(folder.path().join("results")).current_dir(project());
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+    };
+    let mut answering = start(&["status"]);
+    drop(answering.stdout.take());
+    let output = answering.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""), "an answer ends there");
+    let mut remarking = start(&["run", "surgee"]);
+    drop(remarking.stderr.take());
+    assert_eq!(remarking.wait().unwrap().code(), Some(2), "the code says what went wrong");
+}
+
 #[test]
 fn the_data_dictionary_is_current() {
     let committed = fs::read_to_string(project().join("results/README.md")).unwrap();
