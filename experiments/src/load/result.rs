@@ -9,7 +9,6 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::recorder::{CacheStatus, FailureKind, SparseHistogram, Tenth};
-use super::schedule::plan;
 use super::spec::{Phase, TrialSpec};
 
 /// The only version of the format that this program reads and writes.
@@ -251,17 +250,18 @@ impl TrialResult {
     /// The mean service time of each tenth of a second that lies wholly within one of the phases that are wanted, in order, µs. One in which
     /// nothing was due has none.
     #[must_use]
-    pub fn tenth_means_us(&self, is_wanted: impl Fn(&Phase) -> bool) -> Vec<f64> {
-        let planned = plan(&self.spec);
-        // The clock of the tenths begins with the first phase, and that of the plan with the pause before it.
-        let begin_us = planned.first().map_or(0, |first| first.start_us);
+    pub fn tenth_means_us(&self, is_wanted: impl Fn(&PhaseResult) -> bool) -> Vec<f64> {
+        // Phases count from the measured window, and tenths from the first phase.
+        let begin_s = self.phases.first().map_or(0.0, |first| first.start_s);
         let mut means_us = Vec::new();
-        for (phase, planned) in self.spec.phases.iter().zip(planned) {
-            let first = (planned.start_us - begin_us).div_ceil(TENTH_US);
-            let end = (planned.end_us - begin_us) / TENTH_US;
+        for phase in &self.phases {
+            let [start_us, end_us] =
+                [phase.start_s, phase.start_s + phase.duration_s].map(|at_s| ((at_s - begin_s) * 1e6).round() as u64);
+            let (first, end) = (start_us.div_ceil(TENTH_US) as u32, (end_us / TENTH_US) as u32);
             if first < end && is_wanted(phase) {
-                let tenths = self.tenths.iter().filter(|(tenth, _)| (first..end).contains(&u64::from(**tenth)));
-                means_us.extend(tenths.map(|(_, tenth)| tenth.service_us as f64 / tenth.count as f64));
+                means_us.extend(
+                    self.tenths.range(first..end).map(|(_, tenth)| tenth.service_us as f64 / tenth.count as f64),
+                );
             }
         }
         means_us

@@ -69,6 +69,12 @@ impl Placement {
         if let Self::Pinned { system, .. } = self { Some(system) } else { None }
     }
 
+    /// The system's first processor; `None` where it shares all with the generator.
+    #[must_use]
+    pub fn system_first(&self) -> Option<usize> {
+        self.system().and_then(<[usize]>::first).copied()
+    }
+
     /// How many processors the system has; `None` where the machine does not tell.
     #[must_use]
     pub fn system_count(&self) -> Option<usize> {

@@ -24,11 +24,7 @@ use super::{
     specify,
 };
 use crate::{
-    load::{
-        event::Event,
-        result::TrialResult,
-        spec::{Phase, TrialSpec},
-    },
+    load::{event::Event, result::TrialResult, spec::TrialSpec},
     probe::hiccup::Meter,
     steps::{Bench, bench::blocks},
 };
@@ -106,7 +102,7 @@ async fn try_block(
 /// Watches the system's processor, where it has one of its own. Without that, what the host takes is known from the host alone, which the
 /// reader is told.
 fn count_hiccups(bench: &mut Bench<'_>) -> Option<Arc<Meter>> {
-    let processor = bench.blog.placement.system().and_then(<[usize]>::first).copied()?;
+    let processor = bench.blog.placement.system_first()?;
     Meter::start(processor).map(Arc::new).inspect_err(|error| bench.warn(format!("{error:#}"))).ok()
 }
 
@@ -193,20 +189,14 @@ async fn take_apart(
     let first = slices.iter().find(|slice| slice.planned.measured).map(|slice| slice.of.as_str()).unwrap_or_default();
     let sent = seen.part(|name| slices.iter().find(|slice| slice.planned.name == name).map(Slice::kept_as));
     for (number, site) in sites.into_iter().enumerate() {
-        let of_arm = |name: &str| {
-            let own = slices.iter().find(|slice| slice.planned.target == number && slice.planned.name == name);
-            own.map(Slice::kept_as)
-        };
+        let own = |name: &str| slices.iter().find(|slice| slice.planned.target == number && slice.planned.name == name);
         let kept =
             slices.iter().filter(|slice| slice.planned.target == number && slice.planned.measured && !slice.left_out);
         let of_slice = |slice: &Slice| seen.part(|name| (name == slice.planned.name).then(|| slice.of.clone()));
         let kept = kept.map(|slice| (slice.clone(), of_slice(slice))).collect();
-        let settling = |phase: &Phase| {
-            let own = slices.iter().find(|slice| slice.planned.target == number && slice.planned.name == phase.name);
-            own.is_some_and(|slice| !slice.planned.measured || (slice.of == first && !slice.left_out))
-        };
-        let settled_tenths = settled_tenths(seen, settling);
-        let seen = seen.part(of_arm);
+        let is_settling = |slice: &Slice| !slice.planned.measured || (slice.of == first && !slice.left_out);
+        let settled_tenths = settled_tenths(seen, |phase| own(&phase.name).is_some_and(is_settling));
+        let seen = seen.part(|name| own(name).map(Slice::kept_as));
         let (arm, body_digest) = (site.arm.clone(), site.body_digest.clone());
         let readings = site.close(bench).await.with_context(|| format!("the arm `{}` failed", arm.name))?;
         let doubts = checks::doubts(&seen, &sent, load, &readings);

@@ -191,7 +191,7 @@ impl Readings {
             Cost {
                 cpu_us: used.components.values().map(Usage::cpu_us).sum(),
                 added_us: added_us(start, end),
-                steal_share: stolen([(start, end)].into_iter()),
+                steal_share: used.noise.steal_share(),
                 hiccup_share: stood_still_us(start, end)
                     .map(|still_us| still_us as f64 / used.elapsed_us.max(1) as f64),
             }

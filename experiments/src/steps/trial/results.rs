@@ -11,7 +11,6 @@ use super::{
 use crate::load::{
     recorder::{CacheStatus, SparseHistogram},
     result::{PhaseResult, ResultCell, TrialResult},
-    spec::Phase,
 };
 use crate::stats::warm_up;
 
@@ -58,7 +57,7 @@ pub(super) fn trials(
 
 /// When load times had settled, in tenths of a second of the load of one trial: MSER-5 on the mean service time of each tenth, from its
 /// warm-up to the end of its first measured phase. What comes after may be another load, so that only these phases are its `own`.
-pub(super) fn settled_tenths(result: &TrialResult, is_own: impl Fn(&Phase) -> bool) -> Option<u32> {
+pub(super) fn settled_tenths(result: &TrialResult, is_own: impl Fn(&PhaseResult) -> bool) -> Option<u32> {
     let found = warm_up(&result.tenth_means_us(is_own))?;
     found.settled.then(|| u32::try_from(found.first_kept).ok()).flatten()
 }

@@ -55,7 +55,7 @@ impl Site {
             redis_url: servers.redis_url.clone(),
             nginx: nginx::Status::new(servers.nginx.status_url())?,
             apps: metrics.collect::<Result<_>>()?,
-            processor: bench.blog.placement.system().and_then(<[usize]>::first).copied(),
+            processor: bench.blog.placement.system_first(),
             hiccups,
         };
         let readings = Readings::new(sources, sampling)?;
