@@ -135,9 +135,69 @@ pub fn blocks(seed: u64, purpose: &str, arms: usize, blocks: u32) -> Vec<Vec<usi
         .collect()
 }
 
+/// The arms of each round in such an order that, over as many rounds as there are arms, each of them has each place once and, where their
+/// number is even, comes once right after each other one. Whoever is the first to ask for a page that lay idle pays for the others, and
+/// where orders are drawn one by one, one arm is the first more often than another by chance. Arms and rounds are exchanged by the seed.
+///
+/// The squares are those of Williams, "Experimental designs balanced for the estimation of residual effects of treatments", 1949.
+#[must_use]
+pub fn balanced_rounds(seed: u64, purpose: &str, arms: usize, rounds: u32) -> Vec<Vec<usize>> {
+    use rand::{SeedableRng as _, seq::SliceRandom as _};
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed_for(seed, purpose));
+    let mut shuffled = || {
+        let mut order: Vec<usize> = (0..arms).collect();
+        order.shuffle(&mut random);
+        order
+    };
+    // 0, 1, n − 1, 2, n − 2, …: from one to the next it is never as far twice.
+    let zigzag = (0..arms).map(|place| if place % 2 == 1 { place.div_ceil(2) } else { arms - place / 2 });
+    let zigzag: Vec<usize> = zigzag.collect();
+    let mut orders = Vec::new();
+    while arms > 0 && orders.len() < rounds as usize {
+        let (names, shifts) = (shuffled(), shuffled());
+        orders.extend(shifts.iter().map(|shift| zigzag.iter().map(|at| names[(at + shift) % arms]).collect()));
+    }
+    orders.truncate(rounds as usize);
+    orders
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn in_balanced_rounds_every_arm_has_every_place_and_every_predecessor_alike(
+            seed: u64, arms in 1..9_usize, squares in 1..4_usize,
+        ) {
+            let rounds = u32::try_from(squares * arms).unwrap();
+            let orders = balanced_rounds(seed, "cache", arms, rounds);
+            prop_assert_eq!(orders.len(), squares * arms);
+            for square in orders.chunks(arms) {
+                let places: BTreeSet<(usize, usize)> =
+                    square.iter().flat_map(|order| order.iter().copied().enumerate()).collect();
+                prop_assert_eq!(places.len(), arms * arms, "each arm once in each place: {:?}", square);
+                let pairs: BTreeSet<&[usize]> = square.iter().flat_map(|order| order.windows(2)).collect();
+                if arms % 2 == 0 {
+                    prop_assert_eq!(pairs.len(), arms * (arms - 1), "each once after each other: {:?}", square);
+                }
+            }
+            prop_assert_eq!(&orders, &balanced_rounds(seed, "cache", arms, rounds));
+            let fewer = balanced_rounds(seed, "cache", arms, rounds - 1);
+            prop_assert_eq!(&fewer[..], &orders[..orders.len() - 1], "a square may be cut short");
+        }
+    }
+
+    #[test]
+    fn balanced_rounds_differ_by_their_seed_and_from_each_other() {
+        let orders = balanced_rounds(7, "cache", 6, 12);
+        assert_ne!(orders, balanced_rounds(8, "cache", 6, 12));
+        assert_ne!(orders[..6], orders[6..]);
+    }
 
     #[test]
     fn every_block_tries_every_arm_once_and_the_seed_decides_the_order() {

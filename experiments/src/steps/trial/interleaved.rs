@@ -1,6 +1,6 @@
-//! The arms of a block at the same time and yet one by one: all of them are up, and the load goes round them in short slices, in an
-//! order that is drawn anew for each round. What the machine goes through in ten seconds then meets all of them alike, which trials
-//! that follow each other do not achieve. An arm whose turn it is not costs next to nothing, and is not counted.
+//! The arms of a block at the same time and yet one by one: all of them are up, and the load goes round them in short slices, in
+//! balanced orders. What the machine goes through in ten seconds then meets all of them alike, which trials that follow each other do
+//! not achieve. An arm whose turn it is not costs next to nothing, and is not counted.
 //!
 //! The idea is that of duet benchmarking (Bulej et al., ICPE 2020) and of interleaved trials (Abedi and Brecht, ICPE 2017), without
 //! the first's contention between the arms.
@@ -26,7 +26,7 @@ use super::{
 use crate::{
     load::{event::Event, result::TrialResult, spec::TrialSpec},
     probe::hiccup::Meter,
-    steps::{Bench, bench::blocks},
+    steps::{Bench, bench::balanced_rounds},
 };
 
 /// The requests of the slice before have this part of the pause to end before the counters are read.
@@ -51,7 +51,7 @@ pub(in crate::steps) async fn run_interleaved(
         let done = f64::from(block - 1) / f64::from(slices.blocks);
         let share = part.start + (part.end - part.start) * done;
         let what = format!("block {block} of {}: {} arms in slices", slices.blocks, arms.len());
-        let order = blocks(bench.profile.seed, &format!("{purpose} {block}"), arms.len(), slices.rounds);
+        let order = balanced_rounds(bench.profile.seed, &format!("{purpose} {block}"), arms.len(), slices.rounds);
         let cut = slices::cut(&load.phases, &names, &order, slices.pause_s);
         let once = async |bench: &mut Bench<'_>, place| try_block(bench, arms, cut.clone(), load, place, detail).await;
         let place = Place { block, place: 0, attempt: 1 };
