@@ -30,8 +30,11 @@ use rows::CoresRow;
 /// The step.
 pub struct CalibrateStep;
 
-/// Two arms that are one and the same, and two of which one has something added to it.
-const COMPARED: [&str; 4] = ["first", "second", "delayed", "loaded"];
+/// Two arms that are one and the same.
+const ALIKE: [&str; 2] = ["first", "second"];
+
+/// An arm as it is, one in which every request waits, and one in which every request spends processor time for nothing.
+const BURDENED: [&str; 3] = ["plain", "delayed", "loaded"];
 
 /// The server stands still: in an open loop, and in a closed one.
 const FROZEN: [&str; 2] = ["open", "closed"];
@@ -39,7 +42,7 @@ const FROZEN: [&str; 2] = ["open", "closed"];
 /// The generator at a high rate, against a server that has nothing to do but answer.
 const PACED: &str = "paced";
 
-/// In the comparisons, one request in so many misses the cache: ten times as many as the p99 leaves out.
+/// Of the arms that are alike, one request in so many misses the cache: ten times as many as the p99 leaves out.
 const REQUESTS_PER_MISS: u32 = 10;
 
 /// How often the processors are compared, and for how long each time.
@@ -68,7 +71,7 @@ impl Step for CalibrateStep {
     }
 
     fn arms(&self) -> Vec<String> {
-        COMPARED.iter().chain(&FROZEN).chain([&PACED]).map(|arm| (*arm).to_owned()).collect()
+        ALIKE.iter().chain(&BURDENED).chain(&FROZEN).chain([&PACED]).map(|arm| (*arm).to_owned()).collect()
     }
 
     fn own_parameters(&self, profile: &Profile) -> Result<Vec<(&'static str, serde_json::Value)>> {
@@ -99,35 +102,46 @@ impl Step for CalibrateStep {
     }
 }
 
-/// About how long the comparisons, the frozen trials and the paced ones take.
-fn durations_s(calibrate: &CalibrateParameters) -> [f64; 3] {
-    let compared_s = trial::planned_s(COMPARED.len(), calibrate.slices(), calibrate.warm_up_s + calibrate.measured_s);
+/// About how long the arms that are alike take, those with a burden, the frozen trials and the paced ones.
+fn durations_s(calibrate: &CalibrateParameters) -> [f64; 4] {
+    let alike_s = trial::planned_s(ALIKE.len(), calibrate.slices(), calibrate.warm_up_s + calibrate.measured_s);
+    let burdened_s =
+        trial::planned_s(BURDENED.len(), calibrate.effect_slices(), calibrate.warm_up_s + calibrate.effect_s);
     let freeze_s = calibrate.warm_up_s + calibrate.freeze_window_s + trial::START_S;
     let paced_s = calibrate.warm_up_s + calibrate.measured_s + trial::START_S;
     let freezes = f64::from(calibrate.freezes);
-    [compared_s, freezes * 2.0 * freeze_s, freezes * paced_s]
+    [alike_s, burdened_s, freezes * 2.0 * freeze_s, freezes * paced_s]
 }
 
-/// At which part of the step the first and the second of these end.
-fn shares(calibrate: &CalibrateParameters) -> [f64; 2] {
-    let [compared_s, frozen_s, paced_s] = durations_s(calibrate);
-    let all_s = compared_s + frozen_s + paced_s;
-    [compared_s / all_s, (compared_s + frozen_s) / all_s]
+/// Which part of the step each of these is.
+fn parts(calibrate: &CalibrateParameters) -> [Range<f64>; 4] {
+    let durations_s = durations_s(calibrate);
+    let all_s: f64 = durations_s.iter().sum();
+    let mut end = 0.0;
+    durations_s.map(|duration_s| {
+        let start = end;
+        end += duration_s / all_s;
+        start..end
+    })
 }
 
 async fn measure(bench: &mut Bench<'_>) -> Result<()> {
     let calibrate = bench.profile.calibrate;
     compare_processors(bench)?;
     let alike = Setup::new(CacheLevels::ALL, Balancing::RoundRobin, 1);
-    let mut arms = COMPARED.map(|name| Arm { name, setup: alike });
-    arms[2].setup.delay_us = calibrate.delay_us;
-    arms[3].setup.cpu_us = calibrate.cpu_us;
-    let shares = shares(&calibrate);
-    let (slices, part) = ((calibrate.slices(), "calibrate"), 0.0..shares[0]);
+    let arms = ALIKE.map(|name| Arm { name, setup: alike });
+    let [of_alike, of_burdened, of_frozen, of_paced] = parts(&calibrate);
+    let slices = (calibrate.slices(), "calibrate");
     let load = compared(&calibrate, bench.profile.data.users);
-    let mut tried = trial::run_interleaved(bench, &arms, slices, &load, Detail::Endpoint, part).await?;
-    tried.extend(freeze(bench, &calibrate, shares[0]..shares[1]).await?);
-    tried.extend(pace(bench, &calibrate, shares[1]..1.0).await?);
+    let mut tried = trial::run_interleaved(bench, &arms, slices, &load, Detail::Endpoint, of_alike).await?;
+    let mut arms = BURDENED.map(|name| Arm { name, setup: alike });
+    arms[1].setup.delay_us = calibrate.delay_us;
+    arms[2].setup.cpu_us = calibrate.cpu_us;
+    let slices = (calibrate.effect_slices(), "calibrate effects");
+    let load = burdened(&calibrate);
+    tried.extend(trial::run_interleaved(bench, &arms, slices, &load, Detail::Endpoint, of_burdened).await?);
+    tried.extend(freeze(bench, &calibrate, of_frozen).await?);
+    tried.extend(pace(bench, &calibrate, of_paced).await?);
     trial::write(bench, &tried)?;
     trial::write_slices(bench, &tried)
 }
@@ -143,6 +157,13 @@ fn compared(calibrate: &CalibrateParameters, authors: u32) -> Load {
         statements_per_miss: &[("list_posts", 1), ("author", 2)],
         ..steady(calibrate)
     }
+}
+
+/// The list of posts alone. Whoever waits beside a miss waits in part for nothing, since it would have waited for the processor anyhow: of
+/// a delay that is added then, less is found.
+fn burdened(calibrate: &CalibrateParameters) -> Load {
+    let phases = phases(calibrate.warm_up_s, "steady", calibrate.effect_s, Some(calibrate.rate_per_s));
+    Load { phases, statements_per_miss: &[("list_posts", 1)], ..steady(calibrate) }
 }
 
 /// The list of posts from the cache and nothing else: every request does the same, so that what differs between two trials is noise; and

@@ -85,6 +85,12 @@ pub struct CalibrateParameters {
     pub rate_per_s: f64,
     /// Connections that share the schedule.
     pub users: u32,
+    /// The same as `blocks` for the arms that show a known effect, which is larger than the noise.
+    pub effect_blocks: u32,
+    /// The same as `rounds` for them.
+    pub effect_rounds: u32,
+    /// Measured seconds of one of them in a block.
+    pub effect_s: f64,
     /// The delay of the arm that has one.
     pub delay_us: u32,
     /// The processor time of the arm that wastes some.
@@ -107,6 +113,11 @@ impl CalibrateParameters {
     /// How its blocks are cut.
     pub(super) fn slices(&self) -> Slices {
         Slices { blocks: self.blocks, rounds: self.rounds, pause_s: self.pause_s }
+    }
+
+    /// How those with a known effect are cut.
+    pub(super) fn effect_slices(&self) -> Slices {
+        Slices { blocks: self.effect_blocks, rounds: self.effect_rounds, pause_s: self.pause_s }
     }
 
     fn validate(&self) -> Result<()> {
@@ -320,6 +331,7 @@ impl Profile {
         for (key, value) in [
             ("calibrate.warm_up_s", calibrate.warm_up_s),
             ("calibrate.measured_s", calibrate.measured_s),
+            ("calibrate.effect_s", calibrate.effect_s),
             ("calibrate.freeze_window_s", calibrate.freeze_window_s),
             ("cache.warm_up_s", cache.warm_up_s),
             ("cache.measured_s", cache.measured_s),
@@ -361,6 +373,8 @@ impl Profile {
             ("explain.repeats", self.explain.repeats),
             ("calibrate.blocks", calibrate.blocks),
             ("calibrate.rounds", calibrate.rounds),
+            ("calibrate.effect_blocks", calibrate.effect_blocks),
+            ("calibrate.effect_rounds", calibrate.effect_rounds),
             ("calibrate.users", calibrate.users),
             ("calibrate.delay_us", calibrate.delay_us),
             ("calibrate.cpu_us", calibrate.cpu_us),

@@ -27,7 +27,7 @@ seed = 7
 smallest_effect_percent = 5.0
 attempts = 1
 data = { users = 50, posts = 300, comments = 1_000, tags = 10 }
-calibrate = { blocks = 1, rounds = 1, pause_s = 0.05, warm_up_s = 1.0, measured_s = 1.0, rate_per_s = 100.0, users = 4, delay_us = 200, cpu_us = 60, freezes = 1, freeze_window_s = 2.0, freeze_s = 0.5, freeze_rate_per_s = 50.0, freeze_users = 2, lag_rate_per_s = 100.0 }
+calibrate = { blocks = 1, rounds = 1, pause_s = 0.05, warm_up_s = 1.0, measured_s = 1.0, rate_per_s = 100.0, users = 4, effect_blocks = 1, effect_rounds = 1, effect_s = 1.0, delay_us = 200, cpu_us = 60, freezes = 1, freeze_window_s = 2.0, freeze_s = 0.5, freeze_rate_per_s = 50.0, freeze_users = 2, lag_rate_per_s = 100.0 }
 schema = { repeats = 4, posts_per_batch = 20, comments_per_batch = 50 }
 explain = { repeats = 3, most_repeats = 3, enough_s = 0.0 }
 cache = { blocks = 1, rounds = 1, warm_up_s = 1.0, measured_s = 1.0, peak_s = 1.0, rate_per_s = 50.0, users = 4, peak_users = 2 }

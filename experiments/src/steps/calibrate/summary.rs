@@ -56,7 +56,7 @@ struct SameArm {
 }
 
 fn same_arm(frames: &Frames) -> Result<[SameArm; 3]> {
-    let [first, second, ..] = super::COMPARED;
+    let [first, second] = super::ALIKE;
     let metric = |name, meaning, values: PerTrial| SameArm { name, meaning, pairs: paired(&values, first, second) };
     let cpu_ratios = rounds::typical_ratios(&rounds::cpu_us_per_request(frames, "steady")?, second, first);
     Ok([
@@ -79,7 +79,7 @@ fn paired(values: &PerTrial, first: &str, second: &str) -> BTreeMap<i64, (f64, f
 /// One row: how the arms that are one were tried.
 fn design(frames: &Frames) -> Result<SummaryTable> {
     let trials = frames.rows::<TrialRow>()?;
-    let first = trials.iter().find(|trial| trial.arm == super::COMPARED[0] && trial.phase == "steady");
+    let first = trials.iter().find(|trial| trial.arm == super::ALIKE[0] && trial.phase == "steady");
     let row = vec![
         Cell::from("slices"),
         Cell::from(first.and_then(|trial| trial.offered_per_s)),
@@ -97,7 +97,7 @@ fn design(frames: &Frames) -> Result<SummaryTable> {
 
 /// One row for each kind of request, in the two arms that are one: among which of them their p99 stands.
 fn answers(frames: &Frames) -> Result<SummaryTable> {
-    let [first, second, ..] = super::COMPARED;
+    let [first, second] = super::ALIKE;
     let of_both = col("arm").eq(lit(first)).or(col("arm").eq(lit(second)));
     let answered = metrics::answered(frames, &metrics::valid(frames)?)?;
     let answered = answered.filter(col("phase").eq(lit("steady")).and(of_both));
@@ -189,24 +189,24 @@ fn shuffles(metrics: &[SameArm]) -> Result<SummaryTable> {
 
 /// One row per known effect: what the server says it added, and what was found from outside.
 fn effects(frames: &Frames) -> Result<SummaryTable> {
-    let [first, second, ..] = super::COMPARED;
+    let [plain, delayed, loaded] = super::BURDENED;
     let (mean_us, cpu_us) = (rounds::mean_us(frames, "steady")?, rounds::cpu_us_per_request(frames, "steady")?);
-    let delays_us = rounds::found_beside(&mean_us, &rounds::added_us(frames, "steady")?, "delayed", [first, second]);
-    let cpus_us = rounds::typical_differences(&cpu_us, "loaded", [first, second]);
+    let delays_us = rounds::found_beside(&mean_us, &rounds::added_us(frames, "steady")?, delayed, [plain]);
+    let cpus_us = rounds::typical_differences(&cpu_us, loaded, [plain]);
     let rows = [
         Effect {
             name: "delay",
             metric: "mean load time",
             differences: delays_us.into_values().collect(),
             base_us: typical_base(&rounds::medians(&mean_us)),
-            truth_us: added_us(frames, "delayed", "handicap_delay_seconds")?,
+            truth_us: added_us(frames, delayed, "handicap_delay_seconds")?,
         },
         Effect {
             name: "cpu",
             metric: "server CPU time per request",
             differences: cpus_us.into_values().collect(),
             base_us: typical_base(&rounds::medians(&cpu_us)),
-            truth_us: added_us(frames, "loaded", "handicap_cpu_seconds")?,
+            truth_us: added_us(frames, loaded, "handicap_cpu_seconds")?,
         },
     ];
     let rows = rows.iter().map(Effect::row);
@@ -214,7 +214,7 @@ fn effects(frames: &Frames) -> Result<SummaryTable> {
         column("effect", "what was added to every request"),
         column("metric", "where it must show"),
         column("blocks", "blocks in which all trials were valid"),
-        column("base_us", "the metric without it: the mean of the two arms that are one, median over the blocks"),
+        column("base_us", "the metric without it, median over the blocks"),
         column("added_us", "what was added, by the server's own clock, median over the trials"),
         column("found_us", "what was found (Hodges-Lehmann estimate over the blocks)"),
         column("low_us", "lower end of its 95 % interval"),
@@ -229,7 +229,7 @@ fn effects(frames: &Frames) -> Result<SummaryTable> {
 struct Effect {
     name: &'static str,
     metric: &'static str,
-    /// What the arm has more than the two that are one, block by block.
+    /// What the arm has more than the plain one, block by block.
     differences: Vec<f64>,
     base_us: Option<f64>,
     truth_us: Option<f64>,
@@ -257,15 +257,10 @@ impl Effect {
     }
 }
 
-/// The mean of the two arms that are one, in each block.
-fn bases(values: &PerTrial) -> BTreeMap<i64, f64> {
-    let [first, second, ..] = super::COMPARED;
-    let pairs = paired(values, first, second).into_iter();
-    pairs.map(|(block, (one, other))| (block, f64::midpoint(one, other))).collect()
-}
-
+/// What the plain arm has of it, in the typical block.
 fn typical_base(values: &PerTrial) -> Option<f64> {
-    median(&bases(values).into_values().collect::<Vec<_>>())
+    let plain = values.iter().filter(|((arm, _), _)| arm == super::BURDENED[0]);
+    median(&plain.map(|(_, value)| *value).collect::<Vec<_>>())
 }
 
 /// What a server really added to each request, from its own counters.

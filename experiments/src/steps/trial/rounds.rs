@@ -45,11 +45,11 @@ fn of_slices(frames: &Frames, phase: &str, value: impl Fn(&SliceRow) -> Option<f
 /// What `arm` has more than the `baselines`, in each block, where `added` says what was done to it in each slice: the mean of what
 /// was added, and the typical difference of what was found and what was added in that very slice. A wait that a stall of the machine
 /// made longer is on both sides of that difference, and does not blur it (`added` is a control variate).
-pub(in crate::steps) fn found_beside(
+pub(in crate::steps) fn found_beside<const N: usize>(
     values: &PerRound,
     added: &PerRound,
     arm: &str,
-    baselines: [&str; 2],
+    baselines: [&str; N],
 ) -> BTreeMap<i64, f64> {
     let of_block = |block: i64| added.get(&(arm.to_owned(), block));
     let beyond = typical(values, arm, |block, round, value| {
@@ -76,14 +76,23 @@ pub(in crate::steps) fn typical_ratios(values: &PerRound, arm: &str, baseline: &
 }
 
 /// The typical difference of `arm` and the `baselines` in each block: the Hodges-Lehmann estimate over its rounds.
-pub(in crate::steps) fn typical_differences(values: &PerRound, arm: &str, baselines: [&str; 2]) -> BTreeMap<i64, f64> {
+pub(in crate::steps) fn typical_differences<const N: usize>(
+    values: &PerRound,
+    arm: &str,
+    baselines: [&str; N],
+) -> BTreeMap<i64, f64> {
     typical(values, arm, |block, round, value| differences(values, baselines, (block, round), value))
 }
 
 /// What a slice has more than each of the baselines in its round. What disturbs a slice makes it dearer, never cheaper; the difference of
 /// two such slices is still as often above as below what it should be, and its Hodges-Lehmann estimate without bias. That of a slice and the
 /// mean of two others is not, and would be found too small. Nothing where one of the baselines has no such round.
-fn differences(values: &PerRound, baselines: [&str; 2], (block, round): (i64, u32), value: f64) -> Vec<f64> {
+fn differences<const N: usize>(
+    values: &PerRound,
+    baselines: [&str; N],
+    (block, round): (i64, u32),
+    value: f64,
+) -> Vec<f64> {
     let differences = baselines.into_iter().map(|baseline| Some(value - of(values, baseline, block, round)?));
     differences.collect::<Option<_>>().unwrap_or_default()
 }
