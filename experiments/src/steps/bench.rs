@@ -124,15 +124,18 @@ pub(super) fn seed_for(seed: u64, purpose: &str) -> u64 {
 /// The arms of each block in random order, from the seed: randomised complete blocks.
 #[must_use]
 pub fn blocks(seed: u64, purpose: &str, arms: usize, blocks: u32) -> Vec<Vec<usize>> {
+    std::iter::repeat_with(orders(seed, purpose, arms)).take(blocks as usize).collect()
+}
+
+/// Draws random orders of the arms, from the seed.
+fn orders(seed: u64, purpose: &str, arms: usize) -> impl FnMut() -> Vec<usize> {
     use rand::{SeedableRng as _, seq::SliceRandom as _};
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed_for(seed, purpose));
-    (0..blocks)
-        .map(|_| {
-            let mut order: Vec<usize> = (0..arms).collect();
-            order.shuffle(&mut random);
-            order
-        })
-        .collect()
+    move || {
+        let mut order: Vec<usize> = (0..arms).collect();
+        order.shuffle(&mut random);
+        order
+    }
 }
 
 /// The arms of each round in such an order that, over as many rounds as there are arms, each of them has each place once and, where their
@@ -142,23 +145,16 @@ pub fn blocks(seed: u64, purpose: &str, arms: usize, blocks: u32) -> Vec<Vec<usi
 /// The squares are those of Williams, "Experimental designs balanced for the estimation of residual effects of treatments", 1949.
 #[must_use]
 pub fn balanced_rounds(seed: u64, purpose: &str, arms: usize, rounds: u32) -> Vec<Vec<usize>> {
-    use rand::{SeedableRng as _, seq::SliceRandom as _};
-    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed_for(seed, purpose));
-    let mut shuffled = || {
-        let mut order: Vec<usize> = (0..arms).collect();
-        order.shuffle(&mut random);
-        order
-    };
+    let mut drawn = orders(seed, purpose, arms);
     // 0, 1, n − 1, 2, n − 2, …: from one to the next it is never as far twice.
     let zigzag = (0..arms).map(|place| if place % 2 == 1 { place.div_ceil(2) } else { arms - place / 2 });
     let zigzag: Vec<usize> = zigzag.collect();
-    let mut orders = Vec::new();
-    while arms > 0 && orders.len() < rounds as usize {
-        let (names, shifts) = (shuffled(), shuffled());
-        orders.extend(shifts.iter().map(|shift| zigzag.iter().map(|at| names[(at + shift) % arms]).collect()));
-    }
-    orders.truncate(rounds as usize);
-    orders
+    let mut square = || -> Vec<Vec<usize>> {
+        let (names, shifts) = (drawn(), drawn());
+        shifts.iter().map(|shift| zigzag.iter().map(|at| names[(at + shift) % arms]).collect()).collect()
+    };
+    let squares = (0..rounds as usize).step_by(arms.max(1)).flat_map(|_| square());
+    squares.take(rounds as usize).collect()
 }
 
 #[cfg(test)]

@@ -191,8 +191,8 @@ fn shuffles(metrics: &[SameArm]) -> Result<SummaryTable> {
 fn effects(frames: &Frames) -> Result<SummaryTable> {
     let [plain, delayed, loaded] = super::BURDENED;
     let (mean_us, cpu_us) = (rounds::mean_us(frames, "steady")?, rounds::cpu_us_per_request(frames, "steady")?);
-    let delays_us = rounds::found_beside(&mean_us, &rounds::added_us(frames, "steady")?, delayed, [plain]);
-    let cpus_us = rounds::typical_differences(&cpu_us, loaded, [plain]);
+    let delays_us = rounds::found_beside(&mean_us, &rounds::added_us(frames, "steady")?, delayed, plain);
+    let cpus_us = rounds::typical_differences(&cpu_us, loaded, plain);
     let rows = [
         Effect {
             name: "delay",
